@@ -2420,6 +2420,11 @@ class _Reader:
             for i, item in enumerate(self.many(found["constants"], "constants"))
         )
         inputs = self.numbers(found["inputs"], "inputs")
+        for i, each in enumerate(state):
+            if each.value is not None and each.shape != values[each.value].shape:
+                raise ValueError(
+                    f"state[{i}] has the shape {each.shape}, and its value {values[each.value].shape}; expected one"
+                )
         for call in calls:
             if any(place >= len(state) for place in call.held):
                 raise ValueError("calls: a parameter or buffer that is not there")

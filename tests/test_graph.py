@@ -590,6 +590,16 @@ def test_effort_is_what_is_read(
         assert room == workspace and reads <= found <= 2.2 * reads + 1000  # views and indices count as well
 
 
+def test_a_parameter_is_as_large_as_its_value() -> None:
+    found = json.loads(record(nn.Conv2d(1, 2, 3), torch.empty(1, 1, 5, 5, device="meta")).to_json())
+    place = next(i for i, each in enumerate(found["state"]) if [2, 1, 3, 3] in each)
+    found["state"][place][found["state"][place].index([2, 1, 3, 3])] = [40_000_000]
+    with pytest.raises(
+        ValueError, match=r"state\[\d\] has the shape \(40000000,\), and its value \(2, 1, 3, 3\)"
+    ):
+        Graph.from_json(json.dumps(found))
+
+
 @pytest.mark.parametrize("channels", (3, 4))
 def test_nothing_is_kept_of_a_recording(channels: int) -> None:
     """Autograd keeps what packs its tensors: thousands of recordings in one process must not pile up there."""

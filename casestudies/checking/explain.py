@@ -8,6 +8,7 @@ the explanation. Else nothing is said. Points never depend on any of this.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -63,7 +64,10 @@ def read(answer: Recorded, expected: Graph) -> Graph | None:
         graph = Graph.from_json(answer.graph)
     except ValueError:
         return None
-    size, right = (sum(value.numel for value in each.values) for each in (graph, expected))
+    size, right = (
+        sum(value.numel for value in each.values) + sum(math.prod(held.shape) for held in each.state)
+        for each in (graph, expected)
+    )
     if size > ROOM + ROOM_PER_NUMBER * right:
         return None
     (reads, workspace), (right_reads, right_workspace) = effort(graph), effort(expected)

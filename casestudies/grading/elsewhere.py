@@ -35,6 +35,7 @@ WORDS = 12
 WORDS_OF_A_LINE = 3  # below, a string is a label, and not a part of a longer text
 LINES_COUNT = 2000  # different lines of text in one cell; where there are more, a human looks
 CHARACTERS = 10 * TEXT_CHARACTERS  # of all code that is searched; likewise
+BESIDE = 2 * CHARACTERS  # of all notebooks beside the graded one that are searched; likewise
 SHOWN = 5  # names in one sentence
 
 NOT_HERE = message("No response in this cell.")
@@ -71,13 +72,24 @@ def files_beside(
     """The files of a submission that may hold work: not those that students got. `holds` says it of a notebook; `but`
     is one that is known."""
     given = set(assignment.given)
-    return [
-        name
-        for name, mark in submission.beside.items()
-        if name != but
-        and mark not in given
-        and not (name in submission.others and not holds(submission.others[name], assignment))
-    ]
+    found, left = [], BESIDE
+    for name, mark in submission.beside.items():
+        if name == but or mark in given:
+            continue
+        data = submission.others.get(name)
+        left -= _characters(data or b"")
+        if data is None or left < 0 or holds(data, assignment):
+            found.append(name)
+    return found
+
+
+@lru_cache(maxsize=32)
+def _characters(data: bytes) -> int:
+    """How much is written in a notebook; what cells put out does not count."""
+    try:
+        return sum(len(cell.source) for cell in read_notebook(data))
+    except Corrupt:
+        return 0
 
 
 def notebook_instead(submission: Submission, assignment: Assignment) -> str:

@@ -18,12 +18,14 @@ from casestudies.language import language, message, say
 
 # What a formula may not do, however it is written: link, load, name, or style what is around it. MathJax's own filter
 # looks at the tree that it has made of a formula, after all macros; the one macro that sets any attribute is gone.
+# Nor may it define commands: they hold for all formulas after it, so that a few kilobytes grow to any size.
 _SETTINGS = """
 window.MathJax = {
   tex: {
     inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]], displayMath: [["$$", "$$"], ["\\\\[", "\\\\]"]],
     processEscapes: true, processEnvironments: true, tags: "ams",
-    packages: {"[-]": ["html", "require", "autoload", "unicode", "texhtml", "action", "bbox", "setoptions"]},
+    packages: {"[-]": ["html", "require", "autoload", "unicode", "texhtml", "action", "bbox", "setoptions",
+                     "newcommand", "configmacros"]},
     maxMacros: 1000, maxBuffer: 20000
   },
   options: {
@@ -32,7 +34,15 @@ window.MathJax = {
   },
   startup: {
     ready() {
-      MathJax._.input.tex.MapHandler.MapHandler.getMap("macros").map.delete("mmlToken");
+      const {MapHandler} = MathJax._.input.tex.MapHandler;
+      for (const [map, commands] of [
+        ["macros", ["mmlToken"]], ["AMSmath-macros", ["DeclareMathOperator"]], ["extpfeil", ["Newextarrow"]],
+        ["mathtools-macros", ["DeclarePairedDelimiter", "DeclarePairedDelimiterX", "DeclarePairedDelimiterXPP",
+                              "DeclarePairedDelimiters", "DeclarePairedDelimitersX", "DeclarePairedDelimitersXPP",
+                              "newtagform", "renewtagform", "usetagform"]],
+      ]) {
+        for (const command of commands) MapHandler.getMap(map).map.delete(command);
+      }
       MathJax.startup.defaultReady();
     }
   }

@@ -16,7 +16,7 @@ import html
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ PICTURES_COUNT = 50
 PICTURE_SIDE = 10_000  # pixels
 PICTURE_PIXELS = 40_000_000
 SVG_CHARACTERS = 1_000_000
+SVG_DRAWN = 200_000  # elements that a drawing draws, each as often as it is used
 DEPTH = 64  # of tags within tags
 QUOTE_DEPTH = 30  # of quotes and lists within each other
 
@@ -196,18 +197,22 @@ _SVG_TAGS = set(
 _SVG_NAMESPACE = "http://www.w3.org/2000/svg"
 _SVG_VALUE = re.compile(r"(?i)(?:url\s*\(\s*(?!['\"]?#)|@import|expression\s*\(|javascript:|\\)")
 _SVG_LOCAL = re.compile(r"#[\w.:-]{1,100}")
+_SVG_NUMBER = re.compile(r"[0-9]+")
+_SVG_USED = re.compile(r"""(?i)url\s*\(\s*['"]?#([^'")\s]*)""")
 
 
 def safe_svg(text: str) -> str:
     """An SVG drawing, written anew: shapes, text and styles; no scripts, no other documents, no entities.
 
-    Raises ValueError where it is no SVG, or larger or deeper than it may be.
+    Raises ValueError where it is no SVG, or larger or deeper than it may be, or draws more than it may.
     """
     if len(text) > SVG_CHARACTERS:
         raise ValueError(f"it has more than {SVG_CHARACTERS:,} characters")
     parser = expat.ParserCreate(namespace_separator=" ")
     out: list[str] = []
     open_tags: list[str] = []
+    drawn: list[_Drawn] = []
+    within: list[_Drawn] = []  # the elements that are open
     skipped = 0  # depth within an element that is left out
 
     def start(name: str, attributes: dict[str, str]) -> None:
@@ -223,19 +228,15 @@ def safe_svg(text: str) -> str:
         if len(open_tags) >= DEPTH:
             raise ValueError("its parts are nested too deep")
         open_tags.append(tag)
-        kept = [f'xmlns="{_SVG_NAMESPACE}"'] if len(open_tags) == 1 else []
-        for key, value in attributes.items():
-            prefix, _, key = key.rpartition(" ")
-            if prefix and key != "href" and not prefix.endswith("/namespace"):
-                continue
-            if key.lower().startswith("on") or not re.fullmatch(r"[A-Za-z_][\w.-]{0,60}", key):
-                continue
-            if key == "href" and not _SVG_LOCAL.fullmatch(value) or _SVG_VALUE.search(value):
-                continue
-            if prefix.endswith("/namespace"):
-                continue
-            kept.append(f'{key}="{html.escape(value)}"')
-        out.append(f"<{' '.join([tag, *kept])}>")
+        kept = dict(_svg_attributes(attributes))
+        element = _Drawn.of(kept)
+        if within:
+            within[-1].parts.append(element)
+        within.append(element)
+        drawn.append(element)
+        written = [f'{key}="{html.escape(value)}"' for key, value in kept.items()]
+        space = f'xmlns="{_SVG_NAMESPACE}"'
+        out.append(f"<{' '.join([tag, *([space] if len(open_tags) == 1 else []), *written])}>")
 
     def end(name: str) -> None:
         nonlocal skipped
@@ -243,11 +244,12 @@ def safe_svg(text: str) -> str:
             skipped -= 1
         else:
             out.append(f"</{open_tags.pop()}>")
+            within.pop()
 
     def characters(data: str) -> None:
         if skipped or not open_tags:
             return
-        if open_tags[-1] == "style" and _SVG_VALUE.search(data):
+        if open_tags[-1] == "style" and re.search(r"(?i)url\s*\(|[@\\]|expression|javascript:", data):
             return
         out.append(html.escape(data))
 
@@ -266,7 +268,60 @@ def safe_svg(text: str) -> str:
         raise ValueError("it is no XML") from None
     if not out:
         raise ValueError("it is empty")
+    named: dict[str, _Drawn] = {}
+    for element in drawn:
+        named.setdefault(element.name, element)
+    drawn[0].weigh(named)
     return "".join(out)
+
+
+def _svg_attributes(attributes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for key, value in attributes.items():
+        prefix, _, key = key.rpartition(" ")
+        if prefix and key != "href":
+            continue
+        if key.lower().startswith("on") or not re.fullmatch(r"[A-Za-z_][\w.-]{0,60}", key):
+            continue
+        if key == "href" and not _SVG_LOCAL.fullmatch(value) or _SVG_VALUE.search(value):
+            continue
+        yield key, value
+
+
+@dataclass
+class _Drawn:
+    """An element of a drawing, with what is drawn whenever it is drawn: its parts, and what it refers to."""
+
+    name: str = ""
+    parts: list[_Drawn] = field(default_factory=list)
+    uses: list[str] = field(default_factory=list)
+    points: int = 1  # at each of which a marker may be drawn
+    weight: int = 0
+    open: bool = False
+
+    @classmethod
+    def of(cls, attributes: Mapping[str, str]) -> _Drawn:
+        uses = [name for value in attributes.values() for name in _SVG_USED.findall(value)]
+        corners = [attributes[key] for key in ("d", "points") if key in attributes]
+        return cls(
+            name=attributes.get("id", ""),
+            uses=uses + [attributes[key][1:] for key in ("href",) if key in attributes],
+            points=1 + sum(len(_SVG_NUMBER.findall(value)) for value in corners),
+        )
+
+    def weigh(self, named: Mapping[str, _Drawn], depth: int = 0) -> int:
+        """How many elements are drawn in all; each is weighed once. Raises ValueError."""
+        if self.open:
+            raise ValueError("a part of it uses itself")
+        if depth > 4 * DEPTH:
+            raise ValueError("its parts are nested too deep")
+        if not self.weight:
+            self.open = True
+            used = sum(named[name].weigh(named, depth + 1) for name in self.uses if name in named)
+            self.weight = 1 + sum(part.weigh(named, depth + 1) for part in self.parts) + used * self.points
+            self.open = False
+        if self.weight > SVG_DRAWN:
+            raise ValueError("it draws more than it may")
+        return self.weight
 
 
 def _without_head(text: str) -> bytes:

@@ -562,7 +562,21 @@ def run_module(
 
 def _gradients(output: Tensor, wanted: list[Tensor], cotangent: Tensor) -> tuple[Tensor | None, ...]:
     # Of a number, not of the output with a cotangent: for that PyTorch first imports its symbolic shapes (1 s).
-    return torch.autograd.grad((output * cotangent.to(output.dtype)).sum(), wanted, allow_unused=True)
+    number = (output * cotangent.to(output.dtype)).sum()
+    try:
+        return torch.autograd.grad(number, wanted, allow_unused=True, retain_graph=True)
+    except RuntimeError:  # torch.utils.checkpoint, as it was for long, knows but one way: as in training
+        if not all(each.is_leaf for each in wanted):
+            raise
+    before = [each.grad for each in wanted]
+    try:
+        for each in wanted:
+            each.grad = None
+        number.backward()
+        return tuple([each.grad for each in wanted])
+    finally:
+        for each, gradient in zip(wanted, before, strict=True):
+            each.grad = gradient
 
 
 class Probe:

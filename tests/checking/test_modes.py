@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from casestudies import check
+from casestudies.networks import efficientnet
 
 Act = Callable[[Tensor, bool], Tensor]
 
@@ -54,3 +57,23 @@ def test_beside_another_slip_the_mode_is_told_of_the_one_that_has_it() -> None:
 def test_what_both_modes_lack_is_told_of_none() -> None:
     for found in (told(block(lambda x, training: x, F.silu)), told(block(lambda x, training: x, nn.GELU()))):
         assert found and not any("mode" in each for each in found), found
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_checkpointed_block_is_right(seed: int, reentrant: bool) -> None:
+    """Torch's own checkpoints allow gradients in one way alone, that of training."""
+
+    class SqueezeExcite(efficientnet.SqueezeExcite):
+        def forward(self, x: Tensor) -> Tensor:
+            return checkpoint(super().forward, x, use_reentrant=reentrant)
+
+    assert check("efficientnet/squeeze_excite", SqueezeExcite, seed=seed).passed
+    report = check("efficientnet/squeeze_excite", WithoutRatio, seed=seed)
+    assert not report.passed
+
+
+class WithoutRatio(efficientnet.SqueezeExcite):
+    def forward(self, x: Tensor) -> Tensor:
+        return checkpoint(super().forward, x, use_reentrant=True) + x

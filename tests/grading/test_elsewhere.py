@@ -316,6 +316,25 @@ def test_an_untouched_notebook_is_missing_beside(name, released, assignment, san
     assert [verdict.points for verdict in graded.verdicts] == [0.0, 0.0] and found == []
 
 
+def test_what_lies_beside_is_searched_up_to_a_limit(monkeypatch, assignment):
+    """For the submission, not for each of its notebooks: beyond, a human looks."""
+    from casestudies.grading import elsewhere
+
+    monkeypatch.setattr(elsewhere, "BESIDE", 2500)
+    cell = nbformat.v4.new_code_cell("x = 1\n" * 166)
+    notebooks = [nbformat.v4.new_notebook(cells=[cell], metadata={"number": n}) for n in range(5)]
+    others = {f"{n}.ipynb": as_bytes(each) for n, each in enumerate(notebooks)}
+    searched = []
+
+    def holds(data: bytes, assignment: object) -> bool:
+        searched.append(data)
+        return False
+
+    submission = Submission(None, beside=dict.fromkeys(others, "a mark"), others=others)
+    assert elsewhere.files_beside(submission, assignment, holds) == ["2.ipynb", "3.ipynb", "4.ipynb"]
+    assert searched == list(others.values())[:2]
+
+
 def test_code_in_a_cell_of_its_own_is_graded_whatever_lies_beside(released, assignment, sandbox, tmp_path):
     notebook = fill(released, {})
     at = notebook.cells.index(cell_of(notebook, "check_double"))

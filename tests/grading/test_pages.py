@@ -326,6 +326,46 @@ def test_the_keys_of_the_formgrader_work_with_and_without_formulas(text):
             page.keyboard.press("Control+.")
 
 
+DEFINITIONS = [
+    r"\def\zz{x}",
+    r"\gdef\zz{x}",
+    r"\let\zz=\alpha",
+    r"\newcommand{\zz}{x}",
+    r"\renewcommand{\zz}{x}",
+    r"\newenvironment{zz}{x}{y}",
+    r"\DeclareMathOperator{\zz}{x}",
+    r"\DeclarePairedDelimiter{\zz}{|}{|}",
+    r"\DeclarePairedDelimiterX{\zz}[1]{|}{|}{#1}",
+    r"\DeclarePairedDelimiterXPP{\zz}[1]{a}{|}{|}{b}{#1}",
+    r"\DeclarePairedDelimiters{\zz}{|}{|}",
+    r"\Newextarrow{\zz}{5,5}{8672}",
+    r"\newtagform{zz}{x}{y}",
+    r"\require{newcommand}\newcommand{\zz}{x}",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/usr/bin/chromium"), reason="needs Chromium")
+def test_no_formula_defines_a_command_for_another(tmp_path):
+    """A few kilobytes of definitions that use one another would grow to any size."""
+    from playwright.sync_api import sync_playwright
+
+    parts = [rf"\({define} x\) <b>\(\zz{{y}}\)</b> <i>\(x^2\)</i>" for define in DEFINITIONS]
+    (tmp_path / "page.html").write_text(pages.feedback_page(_page_of(parts)))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page()
+        page.goto(f"file://{tmp_path}/page.html")
+        right = "document.querySelectorAll('i mjx-container svg').length"
+        page.wait_for_function(f"{right} == {len(DEFINITIONS)}", timeout=60_000)
+        unknown = "document.querySelectorAll('b mjx-container :is([fill=red], [data-mjx-error])').length"
+        assert page.evaluate("document.querySelectorAll('b mjx-container').length") == len(DEFINITIONS)
+        assert page.evaluate(unknown) >= len(DEFINITIONS)
+        browser.close()
+
+
 MATHJAX_OF_NBCONVERT = "<!-- Load mathjax --><!-- End of mathjax configuration -->"
 
 

@@ -382,6 +382,58 @@ def test_pictures_have_a_limit_together(monkeypatch):
 
 # --------------------------------------------------------------------------- SVG
 
+
+def _doubling(reference: str, parts: int = 17) -> str:
+    """Each part is drawn twice by the next one; `reference` says how, of a name."""
+    levels = "".join(f'<g id="a{n}">{reference.format(f"a{n - 1}") * 2}</g>' for n in range(1, parts))
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"><defs>'
+        f'<path id="a0" d="M0 0L9 9"/>{levels}</defs>{reference.format(f"a{parts - 1}")}</svg>'
+    )
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        '<use href="#{}"/>',
+        '<use xlink:href="#{}"/>',
+        '<rect fill="url(#{})"/>',
+        '<rect style="stroke: url(#{})"/>',
+        '<g mask="URL(#{})"/>',
+        '<path d="M0 0L9 9 8 8 7 7 6 6" marker-mid="url(#{})"/>',
+    ],
+)
+def test_a_drawing_draws_no_more_than_it_may(reference):
+    """Two kilobytes of parts that use one another twice draw any number of elements."""
+    assert "<path" in safe_svg(_doubling(reference, 4))
+    with pytest.raises(ValueError, match="draws more"):
+        safe_svg(_doubling(reference, 30))
+
+
+@pytest.mark.parametrize("name", ["a3", "a1", "a2"])
+def test_no_part_of_a_drawing_uses_itself(name):
+    drawing = _doubling('<use href="#{}"/>', 4).replace(
+        '<path id="a0"', f'<g id="a0"><use href="#{name}"/></g><path'
+    )
+    with pytest.raises(ValueError, match="uses itself"):
+        safe_svg(drawing)
+
+
+def test_a_chain_of_parts_ends():
+    chain = "".join(f'<g id="a{n}"><use href="#a{n - 1}"/></g>' for n in range(1, 2000))
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg"><path id="a0"/>{}<use href="#a1999"/></svg>'
+    assert "<use" in safe_svg(drawing.format(chain[:200].rpartition("<g")[0]))
+    with pytest.raises(ValueError, match="nested too deep"):
+        safe_svg('<svg xmlns="http://www.w3.org/2000/svg"><use href="#a1999"/>' + chain + "</svg>")
+
+
+def test_a_style_refers_to_nothing():
+    kept = safe_svg(
+        '<svg xmlns="http://www.w3.org/2000/svg"><style>*{fill:red}</style><style>*{fill:url(#a)}</style></svg>'
+    )
+    assert "red" in kept and "url" not in kept
+
+
 DRAWING = '<svg xmlns="http://www.w3.org/2000/svg" width="9"><path d="M0 0L9 9"/></svg>'
 SVG_HOSTILE = [
     "<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script><circle r='1'/></svg>",
