@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from casestudies.costs import op_macs, total_macs
-from casestudies.costs.fitting import Terms, Unfit, check_image, check_network, explained, record_image
+from casestudies.costs.fitting import Terms, check_image, check_network, record_image
 from casestudies.graph import Call, Graph, Op
 
 CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
@@ -330,10 +330,7 @@ def against(
     check_network(network)
     shape = check_image(image)
     names = _names(tools)
-    try:
-        graph, _ = record_image(network, shape, training=False)
-    except Unfit as unfit:
-        raise explained(network, shape, Terms(False), unfit) from None
+    graph, _ = record_image(network, shape, Terms(training=False))
     found = [_counted(tool, graph, network, shape) for tool in names]
     if all(isinstance(each, Failure) for each in found):
         raise ValueError("; ".join(map(str, found)))

@@ -738,6 +738,13 @@ def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bo
     return _Recorder(module, modules, inputs, training, grad, lines)
 
 
+def check_graph(graph: object) -> None:
+    if not isinstance(graph, Graph):
+        raise TypeError(
+            f"graph is {graph!r:.80} ({type(graph).__name__}); expected what casestudies.record gives"
+        )
+
+
 def in_one_line(value: object) -> str:
     """What a value is, as a sentence has it: its beginning, without the line breaks of tensors and modules."""
     return " ".join(repr(value).split())[:80]
@@ -2733,15 +2740,16 @@ def _convolution_shape(args: Any) -> Shape | None:
     return None if grid is None else (x.shape[0], weight.shape[0], *grid)
 
 
-def _pool_shape(ceil_at: int, dilated: bool) -> Callable[[Any], Shape | None]:
+def _pool_shape(dilated: bool) -> Callable[[Any], Shape | None]:
+    """The shape of a pool; its settings are kernel, stride, padding, perhaps dilation, and whether it rounds up."""
+
     def shape(args: Any) -> Shape | None:
-        x, kernel, *rest = args
+        x, kernel, stride, padding, *rest = (*args, None, None)[: max(4, len(args))]
         if x.dim() < 3:
             return None
-        stride = rest[0] if rest and rest[0] else kernel
-        padding = rest[1] if len(rest) > 1 else 0
-        dilation = rest[2] if dilated and len(rest) > 2 else 1
-        ceil = bool(len(args) > ceil_at and args[ceil_at])
+        stride, padding = stride or kernel, padding or 0
+        dilation = rest.pop(0) if dilated and rest else 1
+        ceil = bool(rest and rest[0])
         if any(2 * p > k for p, k in zip(_sides(padding, 2), _sides(kernel, 2), strict=True)):
             return None
         grid = _grid(x.shape[-2:], kernel, stride, padding, dilation, ceil)
@@ -2770,29 +2778,19 @@ def _native_batch_norm_shape(args: Any) -> list[tuple[Shape, torch.dtype | None]
 
 
 def _max_pool_shape(args: Any) -> list[tuple[Shape, torch.dtype | None]] | None:
-    shape = _pool_shape(5, True)(args)
+    shape = _pool_shape(dilated=True)(args)
     return None if shape is None else [(shape, None), (shape, torch.int64)]
 
 
-def _mm_shape(args: Any) -> Shape | None:
-    left, right = args[-2:]
-    fits = left.dim() == right.dim() == 2 and left.shape[1] == right.shape[0]
-    return (left.shape[0], right.shape[1]) if fits else None
+def _product_shape(rank: int, left: Tensor, right: Tensor) -> Shape | None:
+    """The shape of a product of two matrices, or of as many as the first of three dimensions says."""
+    fits = left.dim() == right.dim() == rank and left.shape[-1] == right.shape[-2]
+    return (*left.shape[:-1], right.shape[-1]) if fits and left.shape[:-2] == right.shape[:-2] else None
 
 
 def _addmm_shape(args: Any) -> Shape | None:
-    shape = _mm_shape(args[:3])
-    if shape is None or args[0].shape not in ((shape[1],), shape):
-        return None
-    return shape
-
-
-def _bmm_shape(args: Any) -> Shape | None:
-    left, right = args
-    fits = (
-        left.dim() == right.dim() == 3 and left.shape[0] == right.shape[0] and left.shape[2] == right.shape[1]
-    )
-    return (left.shape[0], left.shape[1], right.shape[2]) if fits else None
+    shape = _product_shape(2, *args[1:3])
+    return shape if shape is not None and args[0].shape in ((shape[1],), shape) else None
 
 
 def _same_shape(args: Any) -> Shape | None:
@@ -2870,26 +2868,16 @@ def _adaptive_shape(args: Any) -> Shape | None:
 SHAPES: dict[Any, Callable[[Any], Any]] = {
     aten.convolution: _convolution_shape,
     aten.addmm: _addmm_shape,
-    aten.mm: _mm_shape,
-    aten.bmm: _bmm_shape,
-    aten.max_pool2d: _pool_shape(5, True),  # as `replay` reads it
+    aten.mm: lambda args: _product_shape(2, *args),
+    aten.bmm: lambda args: _product_shape(3, *args),
+    aten.max_pool2d: _pool_shape(dilated=True),  # as `replay` reads it
     aten.max_pool2d_with_indices: _max_pool_shape,
-    aten.avg_pool2d: _pool_shape(4, False),
+    aten.avg_pool2d: _pool_shape(dilated=False),
     aten._adaptive_avg_pool2d: _adaptive_shape,
     aten.native_batch_norm: _native_batch_norm_shape,
-    aten.relu: _same_shape,
-    aten.tanh: _same_shape,
-    aten.sigmoid: _same_shape,
-    aten.silu: _same_shape,
-    aten.hardtanh: _same_shape,
-    aten.add: _broadcast_shape,
-    aten.sub: _broadcast_shape,
-    aten.mul: _broadcast_shape,
-    aten.div: _broadcast_shape,
-    aten.pow: _broadcast_shape,
-    aten.mean: _mean_shape,
-    aten.sum: _mean_shape,
-    aten.neg: _same_shape,
+    **dict.fromkeys((aten.relu, aten.tanh, aten.sigmoid, aten.silu, aten.hardtanh, aten.neg), _same_shape),
+    **dict.fromkeys((aten.add, aten.sub, aten.mul, aten.div, aten.pow), _broadcast_shape),
+    **dict.fromkeys((aten.mean, aten.sum), _mean_shape),
     aten.cat: _cat_shape,
     aten.avg_pool3d: _avg_pool3d_shape,
     aten.index: _index_shape,

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from casestudies.graph import SHAPES, SYMBOLS, Argument, Graph, Op, Ref, aten, function_of
+from casestudies.graph import SHAPES, SYMBOLS, Argument, Graph, Op, Ref, aten, check_graph, function_of
 from casestudies.hollow import tensors_in
 
 LARGEST = 64_000_000  # numbers of one value
@@ -99,10 +99,7 @@ def replay(
     >>> torch.equal(again.outputs[0], layer(images))
     True
     """
-    if not isinstance(graph, Graph):
-        raise TypeError(
-            f"graph is {graph!r:.80} ({type(graph).__name__}); expected what casestudies.record gives"
-        )
+    check_graph(graph)
     _expect_arguments(graph, inputs, state, known)
     if len(inputs) != len(graph.inputs):
         raise ReplayError(f"the graph has {len(graph.inputs)} inputs; {len(inputs)} were given")
@@ -152,15 +149,11 @@ def replay(
 
 
 def _expect_arguments(graph: Graph, inputs: object, state: object, known: object) -> None:
+    known = {} if known is None else known
     for name, given, kind, wanted in (
         ("inputs", inputs, (list, tuple), "a list or tuple of tensors"),
         ("state", state, Mapping, "a dict of tensors by name, such as network.state_dict()"),
-        (
-            "known",
-            {} if known is None else known,
-            Mapping,
-            "a dict of tensors by their places in graph.values",
-        ),
+        ("known", known, Mapping, "a dict of tensors by their places in graph.values"),
     ):
         if not isinstance(given, kind):
             raise TypeError(f"{name} is {given!r:.80} ({type(given).__name__}); expected {wanted}")
@@ -395,11 +388,11 @@ GROWING: dict[str, Callable[[Sequence[Any]], Sequence[int]]] = {
     **dict.fromkeys(
         "constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d".split(), _padded
     ),
-    "max_pool2d_with_indices": lambda arguments: _pooled("max_pool2d")(arguments),
-    "max_pool2d": _pooled("max_pool2d"),
+    **dict.fromkeys(("max_pool2d", "max_pool2d_with_indices"), _pooled("max_pool2d")),
     "avg_pool2d": _pooled("avg_pool2d"),
-    "_adaptive_avg_pool2d": lambda arguments: (*arguments[0].shape[:-2], *arguments[1]),
-    "adaptive_max_pool2d": lambda arguments: (*arguments[0].shape[:-2], *arguments[1]),
+    **dict.fromkeys(
+        ("_adaptive_avg_pool2d", "adaptive_max_pool2d"), lambda arguments: (*arguments[0].shape[:-2], *arguments[1])
+    ),
     "repeat": _repeated,
     **dict.fromkeys(("cat", "stack"), _joined),
     "im2col": _windows,

@@ -40,6 +40,11 @@ class Func:
     jump: int
     finite: bool = False
 
+    @classmethod
+    def listed(cls, ends: Sequence[tuple[Ends, Ends]]) -> Func:
+        """The ends at each place, one by one."""
+        return cls(tuple(low for low, _ in ends), tuple(high for _, high in ends), 0, True)
+
     @property
     def period(self) -> int:
         return len(self.lows)
@@ -101,7 +106,7 @@ def resample(func: Func, taps: Callable[[int], Iterable[int]], period: int, shif
             if not ends or any(low > next_low for (low, _), (next_low, _) in pairwise(ends)):
                 raise Unknown
             found.append((min(low for low, _ in ends), max(high for _, high in ends)))
-        return 0, 0, Func(tuple(e[0] for e in found), tuple(e[1] for e in found), 0, True)
+        return 0, 0, Func.listed(found)
     turns = func.period // math.gcd(func.period, shift)
     if period * turns > LARGEST_TABLE:
         raise Unknown
@@ -299,7 +304,7 @@ class Sight:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(math.prod(factors) for factors in self.dims)
+        return tuple(map(math.prod, self.dims))
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -318,6 +323,18 @@ class Sight:
             Piece(size, place, None, self.mixed[place])
             for size, place in zip(self.dims[dim], self.flat(dim), strict=True)
         ]
+
+    def axes(self) -> list[list[Piece]]:
+        """The factors of every axis, unchanged."""
+        return [self.pieces(dim) for dim in range(len(self.dims))]
+
+    def size(self, dim: int) -> int:
+        """How many places an axis has."""
+        return math.prod(self.dims[dim])
+
+    def mixes(self, dim: int) -> bool:
+        """Whether an axis has a factor that is `mixed`."""
+        return any(self.mixed[place] for place in self.flat(dim))
 
     def constant(self, dim: int) -> bool:
         """Whether all places of an axis see the same."""
@@ -398,10 +415,9 @@ class Sight:
         places = list(self.flat(dim))
         sizes = self.dims[dim]
         if not sizes:
-            dims = [[Piece(1)] if d == dim else self.pieces(d) for d in range(len(self.dims))]
-            return self.remake(dims)
-        size = math.prod(sizes)
-        mixed = any(self.mixed[place] for place in places)
+            return self.remake([*self.axes()[:dim], [Piece(1)], *self.axes()[dim + 1 :]])
+        size = self.size(dim)
+        mixed = self.mixes(dim)
         sides = []
         start = places[0]
         for side in self.sides:
@@ -550,9 +566,9 @@ def broadcast(sight: Sight, shape: Sequence[int]) -> Sight:
     dims = [[Piece(size)] for size in shape[:missing]]
     fixed = {}
     for dim, size in enumerate(shape[missing:]):
-        if math.prod(sight.dims[dim]) == size:
+        if sight.size(dim) == size:
             dims.append(sight.pieces(dim))
-        elif math.prod(sight.dims[dim]) == 1:
+        elif sight.size(dim) == 1:
             fixed.update(dict.fromkeys(sight.flat(dim), 0))
             dims.append([Piece(size)])
         else:
