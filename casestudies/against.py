@@ -129,15 +129,12 @@ def _fvcore(graph: Graph) -> Reasons:
     """fvcore counts convolutions and products as we do, and norms and adaptive average pools besides."""
     for op in graph.ops:
         size = graph.values[op.reads[0]].numel if op.reads else 0
+        affine = op.setting("weight") is not None
         match op.name:
             case "batch_norm":
-                affine = op.setting("weight") is not None
-                yield "batch norms, 2 for each number", size * (2 if affine else 1)
+                yield "batch norms, 2 for each number", size * (1 + affine)
             case "layer_norm" | "group_norm":
-                yield (
-                    "layer and group norms, 5 for each number",
-                    size * (5 if op.setting("weight") is not None else 4),
-                )
+                yield "layer and group norms, 5 for each number", size * (4 + affine)
             case "adaptive_avg_pool2d":
                 yield "adaptive average pools, 1 for each number that goes in", size
             case "mean" if _is_pool(op):
@@ -181,12 +178,11 @@ def _ptflops(graph: Graph) -> Reasons:
             yield "pools, 1 for each number that goes in", entered
             yield "the same pools again, in the function that the layer calls", entered
         if call.kind in CALLED:
-            again = (
-                "the same activations again, in the function"
-                if call.kind in HOOKED
-                else "activations, 1 for each number"
+            hooked = call.kind in HOOKED
+            yield (
+                "the same activations again, in the function" if hooked else "activations, 1 for each number",
+                left,
             )
-            yield again, left
     for op in graph.ops:
         kind, layer = graph.calls[op.call].kind, graph.calls[op.call].layer
         if kind == "LocalResponseNorm" and op.name in ("mul", "add", "avg_pool3d"):

@@ -491,11 +491,8 @@ REDUCTIONS = set("mean sum amax amin prod var std var_mean std_mean logsumexp an
 UNORDERED = {*REDUCTIONS, "linalg_vector_norm", "flip", "squeeze"}  # the order of dimensions says nothing
 SIZED = {"view", "reshape", "expand"}  # their size is that of the result
 TURNED = {"t", "transpose"}  # other names of a permutation
-WINDOWS = {
-    "stride": (),
-    "padding": (0,),
-    "dilation": (1,),
-}  # of a pool, and what is meant where they are left out
+# Settings of a pool, and what is meant where they are left out.
+WINDOWS: dict[str, tuple[int, ...]] = {"stride": (), "padding": (0,), "dilation": (1,)}
 
 
 def _plainly(op: Op, shape: tuple[int, ...], made: tuple[int, ...]) -> Op:
@@ -743,6 +740,14 @@ def check_graph(graph: object) -> None:
         raise TypeError(
             f"graph is {graph!r:.80} ({type(graph).__name__}); expected what casestudies.record gives"
         )
+
+
+def tensor_of(graph: Graph, constant: Constant) -> Tensor | None:
+    """The numbers of a constant as a tensor; None where the graph does not have them."""
+    if constant.data is None:
+        return None
+    value = graph.values[constant.value]
+    return torch.tensor(constant.data, dtype=SYMBOLS[f"torch.{value.dtype}"]).reshape(value.shape)
 
 
 def in_one_line(value: object) -> str:
@@ -1346,10 +1351,8 @@ class _Recorder(TorchDispatchMode):
             ):
                 writes += [v for key in ("running_mean", "running_var") for v in _refs(named.get(key))]
         for value in writes:
-            self.written[self.values[value].storage] = (
-                now,
-                outputs[0] if outputs and form.mutable else value,
-            )
+            made = outputs[0] if outputs and form.mutable else value
+            self.written[self.values[value].storage] = now, made
         if self.grad and torch._C._autograd._top_saved_tensors_default_hooks(False) != self.hooks:
             self.functions["checkpoint"] = None
         if outputs or writes:
@@ -1367,9 +1370,8 @@ class _Recorder(TorchDispatchMode):
             return func(*args, **kwargs)
         tracing = sys.modules.get("torch.fx.experimental.proxy_tensor")
         if tracing is not None and getattr(tracing, "_CURRENT_MAKE_FX_TRACER", None) is not None:
-            raise NoContents(
-                TRANSFORMED
-            )  # torch.func.linearize; what is traced runs on copies that hide products
+            # torch.func.linearize: what is traced runs on copies that hide products
+            raise NoContents(TRANSFORMED)
         given = _tensors_of(args)
         if kwargs:
             given.extend(tensors_in(kwargs))
@@ -1407,11 +1409,9 @@ class _Recorder(TorchDispatchMode):
             raise
         if packet is aten._embedding_bag:
             result = _bags(args, result)
-        if (
-            torch.Tag.inplace_view in func.tags
-        ):  # only the shape of a tensor changes, and that of its hollow one must follow
+        if torch.Tag.inplace_view in func.tags:  # a shape changes, and that of the hollow tensor must follow
             with torch._C._DisableTorchDispatch():
-                func(*self._on_meta(args, _itself), **self._on_meta(kwargs, _itself))
+                func(*self._on_meta(args, lambda each: each), **self._on_meta(kwargs, lambda each: each))
         return self._hollowed(result, back)
 
     def _for_real(self, func: Any, given: list[Tensor], args: Any, kwargs: Any) -> Any:
@@ -1709,11 +1709,8 @@ class _Recorder(TorchDispatchMode):
                 if self.grad and tensor.requires_grad:
                     self._requires(tensor, number)
                 old, number = number, self._new(tensor)
-                self.ops.append(
-                    Op(
-                        "changed", "", (("self", Ref(old)), ("by", Ref(when[1]))), (number,), call=self.at,
-                    )
-                )  # fmt: skip
+                arguments = (("self", Ref(old)), ("by", Ref(when[1])))
+                self.ops.append(Op("changed", "", arguments, (number,), call=self.at))
                 if when[1] in self.dependent or old in self.dependent:
                     self.dependent.add(number)
         if self.grad and tensor.requires_grad:
@@ -1997,9 +1994,8 @@ def _parts(func: Any, shape: Any) -> Callable[..., Any] | None:
     """What runs the operations that torch makes an operation of; None for one that torch does not take apart."""
     if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), COMPOSITE):
         return partial(func._op_dk, COMPOSITE)
-    return (
-        func.decompose if shape is None and COMPOSITE in func.py_kernels else None
-    )  # in Python, as for upsampling
+    # In Python, as for upsampling.
+    return func.decompose if shape is None and COMPOSITE in func.py_kernels else None
 
 
 def function_of(overload: str) -> Any:
@@ -2028,10 +2024,6 @@ def _tensors_of(args: Any) -> list[Tensor]:
 
 def _refused(reason: str) -> ValueError:
     return ValueError(f"this cannot be recorded: {reason}")
-
-
-def _itself(tensor: Hollow) -> Hollow:
-    return tensor
 
 
 def _digest(data: Any) -> str:
@@ -2067,19 +2059,13 @@ def _has_numpy() -> bool:
 
 def _attributes(value: Any) -> list[Any] | None:
     """List what an object holds in its attributes, such as an output class of a library; None for nothing."""
-    names = [name for kind in type(value).__mro__ for name in _names(kind)]
-    found = [getattr(value, name) for name in dict.fromkeys(names) if hasattr(value, name)]
+    slots = [kind.__dict__.get("__slots__", ()) for kind in type(value).__mro__]
+    names = dict.fromkeys(name for each in slots for name in ((each,) if isinstance(each, str) else each))
+    for own in ("__dict__", "__weakref__"):
+        names.pop(own, None)
+    found = [getattr(value, name) for name in names if hasattr(value, name)]
     found.extend(getattr(value, "__dict__", {}).values())
     return found or None
-
-
-def _names(kind: type) -> tuple[str, ...]:
-    slots = kind.__dict__.get("__slots__", ())
-    return tuple(
-        name
-        for name in ((slots,) if isinstance(slots, str) else slots)
-        if name not in ("__dict__", "__weakref__")
-    )
 
 
 def _holds_tensor(value: Any, depth: int) -> bool:
@@ -2104,11 +2090,8 @@ def _refuse_what_is_too_large(graph: Graph) -> None:
     }.items():  # fmt: skip
         if count > MOST:
             raise _refused(f"the network has {count:,} {what}, and a graph holds at most {MOST:,}")
-    longest = max(
-        (name for name in (*(h.name for h in graph.state), *(c.path for c in graph.calls))),
-        key=len,
-        default="",
-    )
+    names = (*(held.name for held in graph.state), *(call.path for call in graph.calls))
+    longest = max(names, key=len, default="")
     if len(longest) > LONGEST_TEXT:
         raise _refused(
             f"a path of {len(longest):,} characters; expected at most {LONGEST_TEXT:,}: {longest[:60]}..."

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from casestudies.graph import SHAPES, SYMBOLS, Argument, Graph, Op, Ref, aten, check_graph, function_of
+from casestudies.graph import SHAPES, SYMBOLS, Argument, Graph, Op, Ref, check_graph, function_of, tensor_of
 from casestudies.hollow import tensors_in
 
 LARGEST = 64_000_000  # numbers of one value
@@ -124,11 +124,11 @@ def replay(
             put(held.value, state[held.name], held.name)
             used[held.name] = state[held.name]
     for constant in graph.constants:
-        value = graph.values[constant.value]
-        if constant.data is None:
-            raise ReplayError(f"a constant of {value.shape} is too large to be in the graph")
-        dtype = SYMBOLS[f"torch.{value.dtype}"]
-        tensors[constant.value] = torch.tensor(constant.data, dtype=dtype).reshape(value.shape)
+        numbers = tensor_of(graph, constant)
+        if numbers is None:
+            shape = graph.values[constant.value].shape
+            raise ReplayError(f"a constant of {shape} is too large to be in the graph")
+        tensors[constant.value] = numbers
 
     for place, op in enumerate(graph.ops):
         if known and op.outputs and all(output in known for output in op.outputs):
@@ -292,7 +292,7 @@ def _broadcast(arguments: Sequence[Any]) -> tuple[int, ...]:
 def _convolution(arguments: Sequence[Any]) -> tuple[int, ...]:
     x, weight, _, stride, padding, dilation, transposed, output_padding, groups = arguments[:9]
     if not transposed:
-        shape = SHAPES[aten.convolution](arguments)
+        shape = SHAPES[torch.ops.aten.convolution](arguments)
         if shape is None:
             raise ReplayError("a convolution that does not fit its input")
         return shape
@@ -328,7 +328,7 @@ def _padded(arguments: Sequence[Any]) -> tuple[int, ...]:
 
 def _pooled(name: str) -> Callable[[Sequence[Any]], tuple[int, ...]]:
     def shape(arguments: Sequence[Any]) -> tuple[int, ...]:
-        found = SHAPES[getattr(aten, name)](list(arguments))
+        found = SHAPES[getattr(torch.ops.aten, name)](list(arguments))
         if found is None:
             raise ReplayError("a window that does not fit its input")
         return found

@@ -33,7 +33,7 @@ from casestudies.costs.sight import (
     resample,
     view,
 )  # fmt: skip
-from casestudies.graph import Graph, Op, Ref, function_of
+from casestudies.graph import Graph, Op, Ref, function_of, tensor_of
 
 # The factors of each product of tensors, by the names of their arguments; a `self` beside them is added.
 FACTORS = {
@@ -926,7 +926,7 @@ def constant(graph: Graph, value: int) -> torch.Tensor | None:
     """The numbers of a small tensor that depends on no input and no weight, such as the places of an interpolation;
     None for any other."""
     known: dict[int, torch.Tensor] = {}
-    held = {each.value: each.data for each in graph.constants}
+    held = {each.value: each for each in graph.constants}
 
     def numbers(number: int, depth: int) -> torch.Tensor:
         if number in known:
@@ -935,11 +935,11 @@ def constant(graph: Graph, value: int) -> torch.Tensor | None:
         if found.numel > LARGEST_CONSTANT or depth > 40:
             raise Unknown
         if number in held:
-            data = held[number]
-            if data is None:
+            made = tensor_of(graph, held[number])
+            if made is None:
                 raise Unknown
-            known[number] = torch.tensor(data, dtype=getattr(torch, found.dtype)).reshape(found.shape)
-            return known[number]
+            known[number] = made
+            return made
         op = graph.maker.get(number)
         if op is None or op.name not in COMPUTED or op.writes or len(op.outputs) != 1:
             raise Unknown
