@@ -13,6 +13,7 @@ import contextlib
 import copy
 import importlib.util
 import io
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -92,13 +93,9 @@ def _macs_of_calls(graph: Graph) -> dict[int, int]:
 
 def _own(graph: Graph, call: Call, word: str) -> int:
     """Numbers of a layer's own parameter of that name."""
-    sizes = (torch.Size(graph.state[each].shape).numel() for each in call.held if _word(graph, each) == word)
-    return sum(sizes)
-
-
-def _word(graph: Graph, place: int) -> str:
-    held = graph.state[place]
-    return held.name.rpartition(".")[2] if held.kind == "parameter" else ""
+    own = (graph.state[place] for place in call.held)
+    named = (held for held in own if held.kind == "parameter" and held.name.rpartition(".")[2] == word)
+    return sum(math.prod(held.shape) for held in named)
 
 
 def _torchinfo(graph: Graph) -> Reasons:
@@ -113,7 +110,7 @@ def _torchinfo(graph: Graph) -> Reasons:
         shape = graph.values[call.outputs[0]].shape or (1,)  # a layer may give a single number
         weight, bias = (_own(graph, call, word) for word in ("weight", "bias"))
         if "Conv" in call.kind:
-            positions = shape[0] * torch.Size(shape[2:]).numel()
+            positions = shape[0] * math.prod(shape[2:])
             yield "biases of convolutions, at each position", bias * positions
             yield "convolutions: the output's grid for the input's", weight * positions - ours
         elif call.kind == "Linear":

@@ -1006,10 +1006,12 @@ class _Recorder(TorchDispatchMode):
             self.dependent.update(self.inputs)
             # The fast paths of attention and recurrent layers are single operations that hide what they compute.
             if any(isinstance(each, nn.MultiheadAttention) for each in self.modules.values()):
-                enter(_without_fast_path())
+                mha = torch.backends.mha
+                enter(_switched_off(mha.get_fastpath_enabled, mha.set_fastpath_enabled))
             recurrent = [each for each in self.modules.values() if isinstance(each, nn.RNNBase)]
             if recurrent:
-                enter(_without_mkldnn())
+                # (torch.backends.mkldnn.flags also sets what it leaves unchanged, and warns about that.)
+                enter(_switched_off(torch._C._get_mkldnn_enabled, torch._C._set_mkldnn_enabled))
             for each in recurrent if self.meta else ():
                 # They compare the devices of weights and input before the first operation.
                 each._flat_weights = [
@@ -1912,26 +1914,13 @@ def _overlap(one: tuple[Any, ...] | None, other: tuple[Any, ...]) -> bool:
 
 
 @contextmanager
-def _without_fast_path() -> Iterator[None]:
-    """Have attention computed by the operations that it is made of, and not by a single one."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
+def _switched_off(asked: Callable[[], bool], set_to: Callable[[bool], None]) -> Iterator[None]:
+    before = asked()
+    set_to(False)
     try:
         yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(before)
-
-
-@contextmanager
-def _without_mkldnn() -> Iterator[None]:
-    """Have recurrent layers computed by the operations that they are made of, and not by a single one."""
-    # torch.backends.mkldnn.flags would do, but it also sets what it leaves unchanged, and warns about that.
-    before = torch._C._get_mkldnn_enabled()
-    torch._C._set_mkldnn_enabled(False)
-    try:
-        yield
-    finally:
-        torch._C._set_mkldnn_enabled(before)
+        set_to(before)
 
 
 def _same(value: Any, default: Any) -> bool:
@@ -2398,17 +2387,12 @@ class _Reader:
         if not isinstance(found, dict) or set(found) != set(Graph.__dataclass_fields__):
             raise ValueError(f"a graph is an object with the keys {', '.join(Graph.__dataclass_fields__)}")
         self.count = len(self.many(found["values"], "values"))
-        values = tuple(self.value(item, f"values[{i}]") for i, item in enumerate(found["values"]))
+        values = tuple([self.value(item, where) for item, where in self.each("values")])
         calls = tuple(
-            self.call(item, i, f"calls[{i}]") for i, item in enumerate(self.many(found["calls"], "calls"))
+            [self.call(item, place, where) for place, (item, where) in enumerate(self.each("calls"))]
         )
-        state = tuple(
-            self.held(item, f"state[{i}]") for i, item in enumerate(self.many(found["state"], "state"))
-        )
-        constants = tuple(
-            self.constant(item, values, f"constants[{i}]")
-            for i, item in enumerate(self.many(found["constants"], "constants"))
-        )
+        state = tuple([self.held(item, where) for item, where in self.each("state")])
+        constants = tuple([self.constant(item, values, where) for item, where in self.each("constants")])
         inputs = self.numbers(found["inputs"], "inputs")
         for call in calls:
             if any(place >= len(state) for place in call.held):
@@ -2416,20 +2400,17 @@ class _Reader:
         if sorted(held.place for held in state) != list(range(len(state))):
             raise ValueError(f"state: expected each place from 0 to {len(state) - 1} once")
         known: set[int] = set()
-        for where, given in (
-            ("inputs", inputs),
-            ("state", tuple(held.value for held in state if held.value is not None)),
-            ("constants", tuple(constant.value for constant in constants)),
-        ):
-            self.add(known, given, where)
+        self.add(known, inputs, "inputs")
+        self.add(known, tuple(held.value for held in state if held.value is not None), "state")
+        self.add(known, tuple(constant.value for constant in constants), "constants")
         ops = []
-        for i, item in enumerate(self.many(found["ops"], "ops")):
-            op = self.op(item, len(calls), f"ops[{i}]")
+        for item, where in self.each("ops"):
+            op = self.op(item, len(calls), where)
             if not known.issuperset(op.reads):
-                raise ValueError(f"ops[{i}] ({op.name}) reads a value that nothing before it makes")
+                raise ValueError(f"{where} ({op.name}) reads a value that nothing before it makes")
             if not set(op.reads).issuperset(op.writes):
-                raise ValueError(f"ops[{i}] ({op.name}) writes a value that it does not read")
-            self.add(known, op.outputs, f"ops[{i}] ({op.name})")
+                raise ValueError(f"{where} ({op.name}) writes a value that it does not read")
+            self.add(known, op.outputs, f"{where} ({op.name})")
             ops.append(op)
         output = self.argument(found["output"], "output")
         if not known.issuperset(_refs(output)):
@@ -2447,6 +2428,10 @@ class _Reader:
         if not known.isdisjoint(values) or len(set(values)) != len(values):
             raise ValueError(f"{where} makes a value that is already there")
         known.update(values)
+
+    def each(self, name: str) -> Iterator[tuple[Any, str]]:
+        for place, item in enumerate(self.many(self.found[name], name)):
+            yield item, f"{name}[{place}]"
 
     def many(self, found: Any, where: str, most: int = MOST) -> list[Any]:
         if not isinstance(found, list) or len(found) > most:

@@ -639,10 +639,6 @@ def _remainder(w: Writer, op: Op) -> tuple[str, str, str]:
     return one, other, w.node("Where", [opposed, w.node("Add", [rest, other], op), rest], op)
 
 
-def _mod(w: Writer, op: Op) -> str:
-    return _remainder(w, op)[2]
-
-
 def _floor_divide(w: Writer, op: Op) -> str:
     """How often the second number is in the first: 1 // 0.1 is 9, as 0.1 in float32 is a little more than that."""
     one, other, rest = _remainder(w, op)
@@ -671,10 +667,6 @@ def _expm1(w: Writer, op: Op) -> str:
 def _trunc(w: Writer, op: Op) -> str:
     x = w.read(op, "self")
     return w.node("Mul", [w.node("Sign", [x], op), w.node("Floor", [w.node("Abs", [x], op)], op)], op)
-
-
-def _frac(w: Writer, op: Op) -> str:
-    return w.node("Sub", [w.read(op, "self"), _trunc(w, op)], op)
 
 
 def _dims(w: Writer, op: Op, name: str = "dim") -> list[int]:
@@ -717,10 +709,6 @@ def _placed(w: Writer, op: Op, kind: str) -> str:
         found = w.node(f"Arg{kind}", [w.node("Reshape", [x, w.tensor([-1])], op)], op, axis=0)
         return _reshaped(w, op, found, w.grows(op.outputs[0]))
     return w.node(f"Arg{kind}", [x], op, axis=dim, keepdims=keep)
-
-
-def _place(kind: str) -> Rule:
-    return lambda w, op: _placed(w, op, kind)
 
 
 def _any(kind: str) -> Rule:
@@ -775,10 +763,6 @@ def _vector_norm(w: Writer, op: Op) -> str:
 
 def _along(kind: str) -> Rule:
     return lambda w, op: w.node(kind, [w.read(op, "self")], op, axis=op.setting("dim"))
-
-
-def _safe_softmax(w: Writer, op: Op) -> str:
-    return _unhidden(w, op, w.read(op, "self"), op.setting("dim"))
 
 
 def _unhidden(w: Writer, op: Op, x: str, dim: int) -> str:
@@ -1233,16 +1217,12 @@ RESIZE = "self output_size align_corners scales_h scales_w scale_factors"
 RULES: dict[str, tuple[Rule, str]] = {
     "convolution": (_convolution, CONVOLUTION),
     "batch_norm": (_batch_norm, NORM),
-    "relu": (_elementwise("Relu"), "self"),
     **{
-        name: (_elementwise(kind), "self")
-        for name, kind in zip(
-            "tanh sigmoid neg exp abs sqrt log sin cos tan asin acos atan sinh cosh asinh acosh atanh erf floor ceil "
-            "round sign reciprocal".split(),
-            "Tanh Sigmoid Neg Exp Abs Sqrt Log Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Erf Floor Ceil "
-            "Round Sign Reciprocal".split(),
-            strict=True,
-        )
+        name: (_elementwise(name.title()), "self")
+        for name in (
+            "relu tanh sigmoid neg exp abs sqrt log sin cos tan asin acos atan sinh cosh asinh acosh atanh erf floor "
+            "ceil round sign reciprocal"
+        ).split()
     },
     "rsqrt": (_chain(("Sqrt", None), ("Reciprocal", None)), "self"),
     "log2": (_chain(("Log", None), ("Mul", 1 / math.log(2))), "self"),
@@ -1251,7 +1231,7 @@ RULES: dict[str, tuple[Rule, str]] = {
     "exp2": (_chain(("Mul", math.log(2)), ("Exp", None)), "self"),
     "expm1": (_expm1, "self"),
     "trunc": (_trunc, "self"),
-    "frac": (_frac, "self"),
+    "frac": (lambda w, op: w.node("Sub", [w.read(op, "self"), _trunc(w, op)], op), "self"),
     "silu": (_silu, "self"),
     "hardtanh": (_clip, "self min_val max_val"),
     "add": (_scaled("Add"), "self other alpha"),
@@ -1262,7 +1242,7 @@ RULES: dict[str, tuple[Rule, str]] = {
     "pow": (_pairwise("Pow", "exponent"), "self exponent"),
     "maximum": (_pairwise("Max"), "self other"),
     "minimum": (_pairwise("Min"), "self other"),
-    "remainder": (_mod, "self other"),
+    "remainder": (lambda w, op: _remainder(w, op)[2], "self other"),
     "fmod": (_pairwise("Mod", fmod=1), "self other"),
     "floor_divide": (_floor_divide, "self other"),
     "eq": (_compared("Equal"), "self other"),
@@ -1292,8 +1272,8 @@ RULES: dict[str, tuple[Rule, str]] = {
     "logsumexp": (_reduction("ReduceLogSumExp"), "self dim keepdim"),
     "max": (_extreme("Max"), "self dim keepdim"),
     "min": (_extreme("Min"), "self dim keepdim"),
-    "argmax": (_place("Max"), "self dim keepdim"),
-    "argmin": (_place("Min"), "self dim keepdim"),
+    "argmax": (lambda w, op: _placed(w, op, "Max"), "self dim keepdim"),
+    "argmin": (lambda w, op: _placed(w, op, "Min"), "self dim keepdim"),
     "any": (_any("ReduceMax"), "self dim keepdim"),
     "all": (_any("ReduceMin"), "self dim keepdim"),
     "var": (_variance(root=False, mean=False), "self dim unbiased correction keepdim"),
@@ -1303,7 +1283,7 @@ RULES: dict[str, tuple[Rule, str]] = {
     "linalg_vector_norm": (_vector_norm, "self ord dim keepdim"),
     "norm": (_vector_norm, "self p dim keepdim"),
     "softmax": (_along("Softmax"), "self dim half_to_float"),
-    "safe_softmax": (_safe_softmax, "self dim"),
+    "safe_softmax": (lambda w, op: _unhidden(w, op, w.read(op, "self"), op.setting("dim")), "self dim"),
     "log_softmax": (_along("LogSoftmax"), "self dim half_to_float"),
     "cumsum": (_cumsum, "self dim"),
     "topk": (_topk, "self k dim largest sorted"),

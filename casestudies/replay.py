@@ -342,10 +342,6 @@ def _repeated(arguments: Sequence[Any]) -> tuple[int, ...]:
     return tuple(size * each for size, each in zip(sizes, times, strict=True))
 
 
-def _joined(arguments: Sequence[Any]) -> tuple[int, ...]:
-    return (sum(tensor.numel() for tensor in arguments[0]),)
-
-
 def _windows(arguments: Sequence[Any]) -> tuple[int, ...]:
     x, kernel, dilation, padding, stride = arguments[:5]
     count = [
@@ -362,10 +358,6 @@ def _picked(arguments: Sequence[Any]) -> tuple[int, ...]:
         return (x[tuple(slice(None) if pick is None else pick for pick in picks)].numel(),)  # never grows
     kept = [size for dim, size in enumerate(x.shape) if dim >= len(picks) or picks[dim] is None]
     return (*_broadcast(chosen), *kept)
-
-
-def _factory(arguments: Sequence[Any]) -> tuple[int, ...]:
-    return tuple(arguments[0])
 
 
 def _counted(arguments: Sequence[Any]) -> tuple[int, ...]:
@@ -394,14 +386,14 @@ GROWING: dict[str, Callable[[Sequence[Any]], Sequence[int]]] = {
         ("_adaptive_avg_pool2d", "adaptive_max_pool2d"), lambda arguments: (*arguments[0].shape[:-2], *arguments[1])
     ),
     "repeat": _repeated,
-    **dict.fromkeys(("cat", "stack"), _joined),
+    **dict.fromkeys(("cat", "stack"), lambda arguments: (sum(tensor.numel() for tensor in arguments[0]),)),
     "im2col": _windows,
     "index": _picked,
     "index_select": lambda arguments: (
         arguments[0].numel() // max(1, arguments[0].shape[arguments[1]]) * arguments[2].numel(),
     ),
     "gather": lambda arguments: arguments[2].shape,
-    **dict.fromkeys("zeros ones empty full rand randn _efficientzerotensor".split(), _factory),
+    **dict.fromkeys("zeros ones empty full rand randn _efficientzerotensor".split(), lambda arguments: arguments[0]),
     **dict.fromkeys("new_zeros new_ones new_empty new_full".split(), lambda arguments: arguments[1]),
     "arange": _counted,
     "eye": lambda arguments: tuple(each for each in arguments[:2] if type(each) is int) * 2,

@@ -77,17 +77,12 @@ WINDOW_OPS: dict[str, Callable[[Mapping[str, Any]], Window]] = {
 }
 
 
-def named_arguments(graph: Graph, op: Op) -> dict[str, Any]:
-    """The arguments of an operation by name, with the Value in place of each tensor."""
-    return {
-        name: graph.values[value.value] if isinstance(value, Ref) else value for name, value in op.arguments
-    }
-
-
 def window(graph: Graph, op: Op) -> Window | None:
     """The window of an operation that slides one, else None."""
     rule = WINDOW_OPS.get(op.name)
-    return None if rule is None else rule(named_arguments(graph, op))
+    if rule is None:
+        return None
+    return rule({k: graph.values[v.value] if isinstance(v, Ref) else v for k, v in op.arguments})
 
 
 # ------------------------------------------------------------------------------------------------ the rules
@@ -247,11 +242,6 @@ def _zero(at: At, name: str) -> bool:
         return False
     numbers = constant(at.graph, other.value)
     return numbers is not None and not bool(numbers.any())
-
-
-def _first(at: At) -> Sight:
-    """Element by element, from the first argument alone."""
-    return broadcast(at.only(), at.shape)
 
 
 def _copy(at: At) -> Sight:
@@ -800,7 +790,9 @@ def _halves(at: At) -> Sight:
     dim = at.get("dim", -1) % len(seen.dims)
     size = at.shape[dim]
     if seen.mixes(dim):
-        return _along(seen, dim, _from(0, 1), 1, 1, size) if seen.constant(dim) else _never()
+        if not seen.constant(dim):
+            raise Unknown
+        return _along(seen, dim, _from(0, 1), 1, 1, size)
     return meet([_cut(seen, dim, 0, 1, size), _cut(seen, dim, size, 1, size)])
 
 
@@ -838,10 +830,6 @@ def _weighted(name: str, step: Fraction, corners: bool) -> Callable[[int], list[
         return [first - 1, first, first + 1, first + 2] if "bicubic" in name else [first, first + 1]
 
     return taps
-
-
-def _never() -> Sight:
-    raise Unknown
 
 
 POINTWISE = (

@@ -148,13 +148,12 @@ def joined(funcs: Sequence[Func | None], sizes: Sequence[int]) -> Moved:
     lows, highs = _table(funcs, sizes, length)
     jump = first.jump if first else 0
     if ruled:
-        rising = all(a <= b for ends in (lows, highs) for a, b in zip(ends, ends[1:], strict=False))
+        rising = all(a <= b for ends in (lows, highs) for a, b in pairwise(ends))
         if rising and (sizes[0] == 1 or lows[0] + jump >= lows[-1] and highs[0] + jump >= highs[-1]):
             return normal(lows, highs, jump)
-    length = math.prod(sizes)
-    if length > LARGEST_TABLE:
+    if math.prod(sizes) > LARGEST_TABLE:
         raise Unknown
-    lows, highs = _table(funcs, sizes, length)
+    lows, highs = _table(funcs, sizes, math.prod(sizes))
     return 0, 0, Func(tuple(lows), tuple(highs), 0, True)
 
 
@@ -525,20 +524,12 @@ def view(sight: Sight, shape: Sequence[int]) -> Sight:
     if 0 in shape or 0 in sight.shape:
         raise Unknown
     old = [(size, place) for place, size in enumerate(sight.sizes) if size > 1]
-    cuts = {1}
-    for sizes in ([size for size, _ in old], shape):
-        product = 1
-        for size in reversed(sizes):
-            product *= size
-            cuts.add(product)
-    edges = sorted(cuts)
-    if any(b % a for a, b in zip(edges, edges[1:], strict=False)):
-        raise Unknown
+    edges = _edges([[size for size, _ in old], shape])
     parts: list[tuple[int, Piece]] = []  # where each begins, fastest first
     below = 1
     for size, place in reversed(old):
         inner = [edge for edge in edges if below <= edge <= below * size]
-        sizes = [b // a for a, b in zip(inner, inner[1:], strict=False)]
+        sizes = [b // a for a, b in pairwise(inner)]
         for number, part in enumerate(sizes):
             change = None if len(sizes) == 1 else _part_of(sizes[::-1], len(sizes) - 1 - number)
             parts.append((inner[number], Piece(part, place, change, sight.mixed[place])))
@@ -550,6 +541,20 @@ def view(sight: Sight, shape: Sequence[int]) -> Sight:
         dims.append(inside[::-1] or [Piece(1)])
         below *= size
     return sight.remake(dims[::-1])
+
+
+def _edges(factors: Iterable[Sequence[int]]) -> list[int]:
+    """After how many numbers a factor ends in any of these shapes of the same size, counted from the last one."""
+    cuts = {1}
+    for sizes in factors:
+        product = 1
+        for size in reversed(sizes):
+            product *= size
+            cuts.add(product)
+    edges = sorted(cuts)
+    if any(b % a for a, b in pairwise(edges)):
+        raise Unknown
+    return edges
 
 
 def _part_of(sizes: Sequence[int], number: int) -> Callable[[Func], Moved]:
@@ -606,16 +611,8 @@ def _alike(sights: Sequence[Sight]) -> list[Sight]:
     shape = sights[0].shape
     fine: list[list[int]] = []
     for dim in range(len(shape)):
-        cuts = {1}
-        for each in sights:
-            product = 1
-            for size in reversed(each.dims[dim]):
-                product *= size
-                cuts.add(product)
-        edges = sorted(cuts)
-        if any(b % a for a, b in zip(edges, edges[1:], strict=False)):
-            raise Unknown
-        fine.append([b // a for a, b in zip(edges, edges[1:], strict=False)][::-1] or [1])
+        edges = _edges([each.dims[dim] for each in sights])
+        fine.append([b // a for a, b in pairwise(edges)][::-1] or [1])
     flat = [size for sizes in fine for size in sizes]
     found = []
     for each in sights:
