@@ -13,6 +13,7 @@ import contextlib
 import copy
 import importlib.util
 import io
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import torch
 from torch import nn
 
 from casestudies.costs import op_macs, total_macs
-from casestudies.costs.fitting import Terms, Unfit, check_image, check_network, explained, record_image
+from casestudies.costs.fitting import Terms, check_image, check_network, record_image
 from casestudies.graph import Call, Graph, Op
 
 CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
@@ -92,13 +93,9 @@ def _macs_of_calls(graph: Graph) -> dict[int, int]:
 
 def _own(graph: Graph, call: Call, word: str) -> int:
     """Numbers of a layer's own parameter of that name."""
-    sizes = (torch.Size(graph.state[each].shape).numel() for each in call.held if _word(graph, each) == word)
-    return sum(sizes)
-
-
-def _word(graph: Graph, place: int) -> str:
-    held = graph.state[place]
-    return held.name.rpartition(".")[2] if held.kind == "parameter" else ""
+    own = (graph.state[place] for place in call.held)
+    named = (held for held in own if held.kind == "parameter" and held.name.rpartition(".")[2] == word)
+    return sum(math.prod(held.shape) for held in named)
 
 
 def _torchinfo(graph: Graph) -> Reasons:
@@ -113,7 +110,7 @@ def _torchinfo(graph: Graph) -> Reasons:
         shape = graph.values[call.outputs[0]].shape or (1,)  # a layer may give a single number
         weight, bias = (_own(graph, call, word) for word in ("weight", "bias"))
         if "Conv" in call.kind:
-            positions = shape[0] * torch.Size(shape[2:]).numel()
+            positions = shape[0] * math.prod(shape[2:])
             yield "biases of convolutions, at each position", bias * positions
             yield "convolutions: the output's grid for the input's", weight * positions - ours
         elif call.kind == "Linear":
@@ -129,15 +126,12 @@ def _fvcore(graph: Graph) -> Reasons:
     """fvcore counts convolutions and products as we do, and norms and adaptive average pools besides."""
     for op in graph.ops:
         size = graph.values[op.reads[0]].numel if op.reads else 0
+        affine = op.setting("weight") is not None
         match op.name:
             case "batch_norm":
-                affine = op.setting("weight") is not None
-                yield "batch norms, 2 for each number", size * (2 if affine else 1)
+                yield "batch norms, 2 for each number", size * (1 + affine)
             case "layer_norm" | "group_norm":
-                yield (
-                    "layer and group norms, 5 for each number",
-                    size * (5 if op.setting("weight") is not None else 4),
-                )
+                yield "layer and group norms, 5 for each number", size * (4 + affine)
             case "adaptive_avg_pool2d":
                 yield "adaptive average pools, 1 for each number that goes in", size
             case "mean" if _is_pool(op):
@@ -181,12 +175,11 @@ def _ptflops(graph: Graph) -> Reasons:
             yield "pools, 1 for each number that goes in", entered
             yield "the same pools again, in the function that the layer calls", entered
         if call.kind in CALLED:
-            again = (
-                "the same activations again, in the function"
-                if call.kind in HOOKED
-                else "activations, 1 for each number"
+            hooked = call.kind in HOOKED
+            yield (
+                "the same activations again, in the function" if hooked else "activations, 1 for each number",
+                left,
             )
-            yield again, left
     for op in graph.ops:
         kind, layer = graph.calls[op.call].kind, graph.calls[op.call].layer
         if kind == "LocalResponseNorm" and op.name in ("mul", "add", "avg_pool3d"):
@@ -330,10 +323,7 @@ def against(
     check_network(network)
     shape = check_image(image)
     names = _names(tools)
-    try:
-        graph, _ = record_image(network, shape, training=False)
-    except Unfit as unfit:
-        raise explained(network, shape, Terms(False), unfit) from None
+    graph, _ = record_image(network, shape, Terms(training=False))
     found = [_counted(tool, graph, network, shape) for tool in names]
     if all(isinstance(each, Failure) for each in found):
         raise ValueError("; ".join(map(str, found)))

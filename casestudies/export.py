@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from casestudies.costs.fitting import check_image
-from casestudies.graph import Graph, Op, Ref, in_one_line, record, unwrapped
+from casestudies.graph import Graph, Op, Ref, in_one_line, record, tensor_of, unwrapped
 from casestudies.onnx_rules import KINDS, OPSET, RECORDED, SIZES, Writer
 from casestudies.replay import carry_out
 
@@ -100,9 +100,8 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
     graph, other = (_recorded(network, torch.randn(batch, *image, generator=generator)) for batch in RECORDED)
     _check_batches(graph, other)
     _check_again(network, before, torch.randn(max(RECORDED), *image, generator=generator))
-    state = dict(network.named_parameters()) | dict(
-        network.named_buffers()
-    )  # also those of layers that the first run made
+    # Also what layers hold that the first run made.
+    state = dict(network.named_parameters()) | dict(network.named_buffers())
     writer = Writer(graph, other, state)
     model = writer.model()
     try:
@@ -122,9 +121,8 @@ def _recorded(network: nn.Module, images: Tensor) -> Graph:
         graph = record(network, images)
     except Exception as error:
         shape = " x ".join(map(str, images.shape[1:]))
-        raise ValueError(
-            f"network does not run on {len(images)} images of {shape}: {_first_line(error)}"
-        ) from error
+        found = _first_line(error)
+        raise ValueError(f"network does not run on {len(images)} images of {shape}: {found}") from error
     if not isinstance(graph.output, Ref) or graph.values[graph.output.value].dtype != "float32":
         raise ValueError(
             "network returns something else than one tensor of float32; wrap it in a module that does"
@@ -255,11 +253,10 @@ def _culprit(writer: Writer, network: nn.Module, images: Tensor) -> str:
             tensor = writer.state[held.name].detach()
             tensors[held.value] = tensor.clone() if held.written else tensor
     for constant in graph.constants:
-        value = graph.values[constant.value]
-        if constant.data is None:
-            return f"a constant of {value.shape} is too large to be compared"
-        made = torch.tensor(constant.data, dtype=getattr(torch, value.dtype))
-        tensors[constant.value] = made.reshape(value.shape)
+        numbers = tensor_of(graph, constant)
+        if numbers is None:
+            return f"a constant of {graph.values[constant.value].shape} is too large to be compared"
+        tensors[constant.value] = numbers
     last = {value: place for place, op in enumerate(graph.ops) for value in op.reads}
     for place, op in enumerate(graph.ops):
         known = all(bool(tensors[value].isfinite().all()) for value in op.reads)

@@ -491,11 +491,8 @@ REDUCTIONS = set("mean sum amax amin prod var std var_mean std_mean logsumexp an
 UNORDERED = {*REDUCTIONS, "linalg_vector_norm", "flip", "squeeze"}  # the order of dimensions says nothing
 SIZED = {"view", "reshape", "expand"}  # their size is that of the result
 TURNED = {"t", "transpose"}  # other names of a permutation
-WINDOWS = {
-    "stride": (),
-    "padding": (0,),
-    "dilation": (1,),
-}  # of a pool, and what is meant where they are left out
+# Settings of a pool, and what is meant where they are left out.
+WINDOWS: dict[str, tuple[int, ...]] = {"stride": (), "padding": (0,), "dilation": (1,)}
 
 
 def _plainly(op: Op, shape: tuple[int, ...], made: tuple[int, ...]) -> Op:
@@ -736,6 +733,21 @@ def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bo
                 "Python; use the nn.Module that it was made of"
             )
     return _Recorder(module, modules, inputs, training, grad, lines)
+
+
+def check_graph(graph: object) -> None:
+    if not isinstance(graph, Graph):
+        raise TypeError(
+            f"graph is {graph!r:.80} ({type(graph).__name__}); expected what casestudies.record gives"
+        )
+
+
+def tensor_of(graph: Graph, constant: Constant) -> Tensor | None:
+    """The numbers of a constant as a tensor; None where the graph does not have them."""
+    if constant.data is None:
+        return None
+    value = graph.values[constant.value]
+    return torch.tensor(constant.data, dtype=SYMBOLS[f"torch.{value.dtype}"]).reshape(value.shape)
 
 
 def in_one_line(value: object) -> str:
@@ -994,10 +1006,12 @@ class _Recorder(TorchDispatchMode):
             self.dependent.update(self.inputs)
             # The fast paths of attention and recurrent layers are single operations that hide what they compute.
             if any(isinstance(each, nn.MultiheadAttention) for each in self.modules.values()):
-                enter(_without_fast_path())
+                mha = torch.backends.mha
+                enter(_switched_off(mha.get_fastpath_enabled, mha.set_fastpath_enabled))
             recurrent = [each for each in self.modules.values() if isinstance(each, nn.RNNBase)]
             if recurrent:
-                enter(_without_mkldnn())
+                # (torch.backends.mkldnn.flags also sets what it leaves unchanged, and warns about that.)
+                enter(_switched_off(torch._C._get_mkldnn_enabled, torch._C._set_mkldnn_enabled))
             for each in recurrent if self.meta else ():
                 # They compare the devices of weights and input before the first operation.
                 each._flat_weights = [
@@ -1339,10 +1353,8 @@ class _Recorder(TorchDispatchMode):
             ):
                 writes += [v for key in ("running_mean", "running_var") for v in _refs(named.get(key))]
         for value in writes:
-            self.written[self.values[value].storage] = (
-                now,
-                outputs[0] if outputs and form.mutable else value,
-            )
+            made = outputs[0] if outputs and form.mutable else value
+            self.written[self.values[value].storage] = now, made
         if self.grad and torch._C._autograd._top_saved_tensors_default_hooks(False) != self.hooks:
             self.functions["checkpoint"] = None
         if outputs or writes:
@@ -1360,9 +1372,8 @@ class _Recorder(TorchDispatchMode):
             return func(*args, **kwargs)
         tracing = sys.modules.get("torch.fx.experimental.proxy_tensor")
         if tracing is not None and getattr(tracing, "_CURRENT_MAKE_FX_TRACER", None) is not None:
-            raise NoContents(
-                TRANSFORMED
-            )  # torch.func.linearize; what is traced runs on copies that hide products
+            # torch.func.linearize: what is traced runs on copies that hide products
+            raise NoContents(TRANSFORMED)
         given = _tensors_of(args)
         if kwargs:
             given.extend(tensors_in(kwargs))
@@ -1400,11 +1411,9 @@ class _Recorder(TorchDispatchMode):
             raise
         if packet is aten._embedding_bag:
             result = _bags(args, result)
-        if (
-            torch.Tag.inplace_view in func.tags
-        ):  # only the shape of a tensor changes, and that of its hollow one must follow
+        if torch.Tag.inplace_view in func.tags:  # a shape changes, and that of the hollow tensor must follow
             with torch._C._DisableTorchDispatch():
-                func(*self._on_meta(args, _itself), **self._on_meta(kwargs, _itself))
+                func(*self._on_meta(args, lambda each: each), **self._on_meta(kwargs, lambda each: each))
         return self._hollowed(result, back)
 
     def _for_real(self, func: Any, given: list[Tensor], args: Any, kwargs: Any) -> Any:
@@ -1702,11 +1711,8 @@ class _Recorder(TorchDispatchMode):
                 if self.grad and tensor.requires_grad:
                     self._requires(tensor, number)
                 old, number = number, self._new(tensor)
-                self.ops.append(
-                    Op(
-                        "changed", "", (("self", Ref(old)), ("by", Ref(when[1]))), (number,), call=self.at,
-                    )
-                )  # fmt: skip
+                arguments = (("self", Ref(old)), ("by", Ref(when[1])))
+                self.ops.append(Op("changed", "", arguments, (number,), call=self.at))
                 if when[1] in self.dependent or old in self.dependent:
                     self.dependent.add(number)
         if self.grad and tensor.requires_grad:
@@ -1908,26 +1914,13 @@ def _overlap(one: tuple[Any, ...] | None, other: tuple[Any, ...]) -> bool:
 
 
 @contextmanager
-def _without_fast_path() -> Iterator[None]:
-    """Have attention computed by the operations that it is made of, and not by a single one."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
+def _switched_off(asked: Callable[[], bool], set_to: Callable[[bool], None]) -> Iterator[None]:
+    before = asked()
+    set_to(False)
     try:
         yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(before)
-
-
-@contextmanager
-def _without_mkldnn() -> Iterator[None]:
-    """Have recurrent layers computed by the operations that they are made of, and not by a single one."""
-    # torch.backends.mkldnn.flags would do, but it also sets what it leaves unchanged, and warns about that.
-    before = torch._C._get_mkldnn_enabled()
-    torch._C._set_mkldnn_enabled(False)
-    try:
-        yield
-    finally:
-        torch._C._set_mkldnn_enabled(before)
+        set_to(before)
 
 
 def _same(value: Any, default: Any) -> bool:
@@ -1990,9 +1983,8 @@ def _parts(func: Any, shape: Any) -> Callable[..., Any] | None:
     """What runs the operations that torch makes an operation of; None for one that torch does not take apart."""
     if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), COMPOSITE):
         return partial(func._op_dk, COMPOSITE)
-    return (
-        func.decompose if shape is None and COMPOSITE in func.py_kernels else None
-    )  # in Python, as for upsampling
+    # In Python, as for upsampling.
+    return func.decompose if shape is None and COMPOSITE in func.py_kernels else None
 
 
 def function_of(overload: str) -> Any:
@@ -2021,10 +2013,6 @@ def _tensors_of(args: Any) -> list[Tensor]:
 
 def _refused(reason: str) -> ValueError:
     return ValueError(f"this cannot be recorded: {reason}")
-
-
-def _itself(tensor: Hollow) -> Hollow:
-    return tensor
 
 
 def _digest(data: Any) -> str:
@@ -2060,19 +2048,13 @@ def _has_numpy() -> bool:
 
 def _attributes(value: Any) -> list[Any] | None:
     """List what an object holds in its attributes, such as an output class of a library; None for nothing."""
-    names = [name for kind in type(value).__mro__ for name in _names(kind)]
-    found = [getattr(value, name) for name in dict.fromkeys(names) if hasattr(value, name)]
+    slots = [kind.__dict__.get("__slots__", ()) for kind in type(value).__mro__]
+    names = dict.fromkeys(name for each in slots for name in ((each,) if isinstance(each, str) else each))
+    for own in ("__dict__", "__weakref__"):
+        names.pop(own, None)
+    found = [getattr(value, name) for name in names if hasattr(value, name)]
     found.extend(getattr(value, "__dict__", {}).values())
     return found or None
-
-
-def _names(kind: type) -> tuple[str, ...]:
-    slots = kind.__dict__.get("__slots__", ())
-    return tuple(
-        name
-        for name in ((slots,) if isinstance(slots, str) else slots)
-        if name not in ("__dict__", "__weakref__")
-    )
 
 
 def _holds_tensor(value: Any, depth: int) -> bool:
@@ -2097,11 +2079,8 @@ def _refuse_what_is_too_large(graph: Graph) -> None:
     }.items():  # fmt: skip
         if count > MOST:
             raise _refused(f"the network has {count:,} {what}, and a graph holds at most {MOST:,}")
-    longest = max(
-        (name for name in (*(h.name for h in graph.state), *(c.path for c in graph.calls))),
-        key=len,
-        default="",
-    )
+    names = (*(held.name for held in graph.state), *(call.path for call in graph.calls))
+    longest = max(names, key=len, default="")
     if len(longest) > LONGEST_TEXT:
         raise _refused(
             f"a path of {len(longest):,} characters; expected at most {LONGEST_TEXT:,}: {longest[:60]}..."
@@ -2408,17 +2387,12 @@ class _Reader:
         if not isinstance(found, dict) or set(found) != set(Graph.__dataclass_fields__):
             raise ValueError(f"a graph is an object with the keys {', '.join(Graph.__dataclass_fields__)}")
         self.count = len(self.many(found["values"], "values"))
-        values = tuple(self.value(item, f"values[{i}]") for i, item in enumerate(found["values"]))
+        values = tuple([self.value(item, where) for item, where in self.each("values")])
         calls = tuple(
-            self.call(item, i, f"calls[{i}]") for i, item in enumerate(self.many(found["calls"], "calls"))
+            [self.call(item, place, where) for place, (item, where) in enumerate(self.each("calls"))]
         )
-        state = tuple(
-            self.held(item, f"state[{i}]") for i, item in enumerate(self.many(found["state"], "state"))
-        )
-        constants = tuple(
-            self.constant(item, values, f"constants[{i}]")
-            for i, item in enumerate(self.many(found["constants"], "constants"))
-        )
+        state = tuple([self.held(item, where) for item, where in self.each("state")])
+        constants = tuple([self.constant(item, values, where) for item, where in self.each("constants")])
         inputs = self.numbers(found["inputs"], "inputs")
         for i, each in enumerate(state):
             if each.value is not None and each.shape != values[each.value].shape:
@@ -2431,20 +2405,17 @@ class _Reader:
         if sorted(held.place for held in state) != list(range(len(state))):
             raise ValueError(f"state: expected each place from 0 to {len(state) - 1} once")
         known: set[int] = set()
-        for where, given in (
-            ("inputs", inputs),
-            ("state", tuple(held.value for held in state if held.value is not None)),
-            ("constants", tuple(constant.value for constant in constants)),
-        ):
-            self.add(known, given, where)
+        self.add(known, inputs, "inputs")
+        self.add(known, tuple(held.value for held in state if held.value is not None), "state")
+        self.add(known, tuple(constant.value for constant in constants), "constants")
         ops = []
-        for i, item in enumerate(self.many(found["ops"], "ops")):
-            op = self.op(item, len(calls), f"ops[{i}]")
+        for item, where in self.each("ops"):
+            op = self.op(item, len(calls), where)
             if not known.issuperset(op.reads):
-                raise ValueError(f"ops[{i}] ({op.name}) reads a value that nothing before it makes")
+                raise ValueError(f"{where} ({op.name}) reads a value that nothing before it makes")
             if not set(op.reads).issuperset(op.writes):
-                raise ValueError(f"ops[{i}] ({op.name}) writes a value that it does not read")
-            self.add(known, op.outputs, f"ops[{i}] ({op.name})")
+                raise ValueError(f"{where} ({op.name}) writes a value that it does not read")
+            self.add(known, op.outputs, f"{where} ({op.name})")
             ops.append(op)
         output = self.argument(found["output"], "output")
         if not known.issuperset(_refs(output)):
@@ -2462,6 +2433,10 @@ class _Reader:
         if not known.isdisjoint(values) or len(set(values)) != len(values):
             raise ValueError(f"{where} makes a value that is already there")
         known.update(values)
+
+    def each(self, name: str) -> Iterator[tuple[Any, str]]:
+        for place, item in enumerate(self.many(self.found[name], name)):
+            yield item, f"{name}[{place}]"
 
     def many(self, found: Any, where: str, most: int = MOST) -> list[Any]:
         if not isinstance(found, list) or len(found) > most:
@@ -2738,15 +2713,16 @@ def _convolution_shape(args: Any) -> Shape | None:
     return None if grid is None else (x.shape[0], weight.shape[0], *grid)
 
 
-def _pool_shape(ceil_at: int, dilated: bool) -> Callable[[Any], Shape | None]:
+def _pool_shape(dilated: bool) -> Callable[[Any], Shape | None]:
+    """The shape of a pool; its settings are kernel, stride, padding, perhaps dilation, and whether it rounds up."""
+
     def shape(args: Any) -> Shape | None:
-        x, kernel, *rest = args
+        x, kernel, stride, padding, *rest = (*args, None, None)[: max(4, len(args))]
         if x.dim() < 3:
             return None
-        stride = rest[0] if rest and rest[0] else kernel
-        padding = rest[1] if len(rest) > 1 else 0
-        dilation = rest[2] if dilated and len(rest) > 2 else 1
-        ceil = bool(len(args) > ceil_at and args[ceil_at])
+        stride, padding = stride or kernel, padding or 0
+        dilation = rest.pop(0) if dilated and rest else 1
+        ceil = bool(rest and rest[0])
         if any(2 * p > k for p, k in zip(_sides(padding, 2), _sides(kernel, 2), strict=True)):
             return None
         grid = _grid(x.shape[-2:], kernel, stride, padding, dilation, ceil)
@@ -2775,29 +2751,19 @@ def _native_batch_norm_shape(args: Any) -> list[tuple[Shape, torch.dtype | None]
 
 
 def _max_pool_shape(args: Any) -> list[tuple[Shape, torch.dtype | None]] | None:
-    shape = _pool_shape(5, True)(args)
+    shape = _pool_shape(dilated=True)(args)
     return None if shape is None else [(shape, None), (shape, torch.int64)]
 
 
-def _mm_shape(args: Any) -> Shape | None:
-    left, right = args[-2:]
-    fits = left.dim() == right.dim() == 2 and left.shape[1] == right.shape[0]
-    return (left.shape[0], right.shape[1]) if fits else None
+def _product_shape(rank: int, left: Tensor, right: Tensor) -> Shape | None:
+    """The shape of a product of two matrices, or of as many as the first of three dimensions says."""
+    fits = left.dim() == right.dim() == rank and left.shape[-1] == right.shape[-2]
+    return (*left.shape[:-1], right.shape[-1]) if fits and left.shape[:-2] == right.shape[:-2] else None
 
 
 def _addmm_shape(args: Any) -> Shape | None:
-    shape = _mm_shape(args[:3])
-    if shape is None or args[0].shape not in ((shape[1],), shape):
-        return None
-    return shape
-
-
-def _bmm_shape(args: Any) -> Shape | None:
-    left, right = args
-    fits = (
-        left.dim() == right.dim() == 3 and left.shape[0] == right.shape[0] and left.shape[2] == right.shape[1]
-    )
-    return (left.shape[0], left.shape[1], right.shape[2]) if fits else None
+    shape = _product_shape(2, *args[1:3])
+    return shape if shape is not None and args[0].shape in ((shape[1],), shape) else None
 
 
 def _same_shape(args: Any) -> Shape | None:
@@ -2875,26 +2841,16 @@ def _adaptive_shape(args: Any) -> Shape | None:
 SHAPES: dict[Any, Callable[[Any], Any]] = {
     aten.convolution: _convolution_shape,
     aten.addmm: _addmm_shape,
-    aten.mm: _mm_shape,
-    aten.bmm: _bmm_shape,
-    aten.max_pool2d: _pool_shape(5, True),  # as `replay` reads it
+    aten.mm: lambda args: _product_shape(2, *args),
+    aten.bmm: lambda args: _product_shape(3, *args),
+    aten.max_pool2d: _pool_shape(dilated=True),  # as `replay` reads it
     aten.max_pool2d_with_indices: _max_pool_shape,
-    aten.avg_pool2d: _pool_shape(4, False),
+    aten.avg_pool2d: _pool_shape(dilated=False),
     aten._adaptive_avg_pool2d: _adaptive_shape,
     aten.native_batch_norm: _native_batch_norm_shape,
-    aten.relu: _same_shape,
-    aten.tanh: _same_shape,
-    aten.sigmoid: _same_shape,
-    aten.silu: _same_shape,
-    aten.hardtanh: _same_shape,
-    aten.add: _broadcast_shape,
-    aten.sub: _broadcast_shape,
-    aten.mul: _broadcast_shape,
-    aten.div: _broadcast_shape,
-    aten.pow: _broadcast_shape,
-    aten.mean: _mean_shape,
-    aten.sum: _mean_shape,
-    aten.neg: _same_shape,
+    **dict.fromkeys((aten.relu, aten.tanh, aten.sigmoid, aten.silu, aten.hardtanh, aten.neg), _same_shape),
+    **dict.fromkeys((aten.add, aten.sub, aten.mul, aten.div, aten.pow), _broadcast_shape),
+    **dict.fromkeys((aten.mean, aten.sum), _mean_shape),
     aten.cat: _cat_shape,
     aten.avg_pool3d: _avg_pool3d_shape,
     aten.index: _index_shape,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from casestudies.graph import Graph, Op, Ref
+from casestudies.graph import Graph, Op, Ref, tensor_of
 from casestudies.replay import ReplayError, carry_out
 
 if TYPE_CHECKING:
@@ -57,14 +57,14 @@ class Writer:
                 self.fixed[held.value] = tensor.clone() if written else tensor
         weights = set(self.fixed)  # and what comes of weights alone
         for constant in graph.constants:
-            value = graph.values[constant.value]
-            if constant.data is None:
+            numbers = tensor_of(graph, constant)
+            if numbers is None:
+                shape = graph.values[constant.value].shape
                 raise ValueError(
-                    f"network holds a tensor of {value.shape} that is neither a parameter nor a buffer, and too "
+                    f"network holds a tensor of {shape} that is neither a parameter nor a buffer, and too "
                     "large to be written down as it is; make it one: self.register_buffer(name, tensor)"
                 )
-            dtype = getattr(torch, value.dtype)
-            self.fixed[constant.value] = torch.tensor(constant.data, dtype=dtype).reshape(value.shape)
+            self.fixed[constant.value] = numbers
         needed = self.needed()
         for op, twin in zip(graph.ops, self.other.ops, strict=True):
             self.fix(op, twin)
@@ -173,10 +173,7 @@ class Writer:
 
     def grows(self, value: int) -> list[tuple[int, int]]:
         """Each side of a value as (a, b): `a` for each image, and `b`. A side that does not change has a = 0."""
-        one, other = self.graph.values[value].shape, self.other.values[value].shape
-        return [
-            (more - size, size - (more - size) * RECORDED[0]) for size, more in zip(one, other, strict=True)
-        ]
+        return _growth(self.graph.values[value].shape, self.other.values[value].shape)
 
     def sides(self, value: int) -> list[int | str]:
         """A shape whose sides are named where they change with the batch."""
@@ -199,6 +196,10 @@ class Writer:
                 part = self.node("Add", [part, self.tensor([b])], op)
             parts.append(part)
         return self.node("Concat", parts, op, axis=0)
+
+    def cut(self, op: Op, name: str, *ends: int) -> str:
+        """A part of a tensor: start, end, dimension, and perhaps the step."""
+        return self.node("Slice", [name, *(self.tensor([n]) for n in ends)], op)
 
     def new(self, word: str) -> str:
         """A name that nothing else in the file has."""
@@ -265,11 +266,23 @@ class Writer:
         return self.graph.values[op.outputs[0]].shape
 
 
+def _growth(one: tuple[int, ...], other: tuple[int, ...]) -> list[tuple[int, int]]:
+    """What grows with the images and what does not, of sizes in both recordings; see `Writer.grows`."""
+    sizes = zip(one, other, strict=True)
+    return [(more - size, size - (more - size) * RECORDED[0]) for size, more in sizes]
+
+
 Rule = Callable[[Writer, Op], str | list[str]]  # the name of the result, or of all results
 
 
-def _elementwise(kind: str) -> Rule:
-    return lambda w, op: w.node(kind, [w.read(op, "self")], op)
+def _elementwise(kind: str, **settings: tuple[str, float]) -> Rule:
+    """One node of one argument; each of its settings is a setting of torch, or the default of that."""
+
+    def rule(w: Writer, op: Op) -> str:
+        given = {key: float(op.setting(name, default)) for key, (name, default) in settings.items()}
+        return w.node(kind, [w.read(op, "self")], op, **given)
+
+    return rule
 
 
 def _pairwise(kind: str, other: str = "other", **settings: int) -> Rule:
@@ -439,11 +452,9 @@ def _squeeze(w: Writer, op: Op) -> str:
 
 
 def _slice(w: Writer, op: Op) -> str:
-    dim = op.setting("dim", 0)
     start, end = op.setting("start") or 0, op.setting("end")
     end = 2**62 if end is None else min(end, 2**62)
-    parts = [w.tensor([value]) for value in (start, end, dim, op.setting("step", 1))]
-    return w.node("Slice", [w.read(op, "self"), *parts], op)
+    return w.cut(op, w.read(op, "self"), start, end, op.setting("dim", 0), op.setting("step", 1))
 
 
 def _picks(w: Writer, op: Op) -> list[tuple[int, str, tuple[int, ...]]]:
@@ -628,10 +639,6 @@ def _remainder(w: Writer, op: Op) -> tuple[str, str, str]:
     return one, other, w.node("Where", [opposed, w.node("Add", [rest, other], op), rest], op)
 
 
-def _mod(w: Writer, op: Op) -> str:
-    return _remainder(w, op)[2]
-
-
 def _floor_divide(w: Writer, op: Op) -> str:
     """How often the second number is in the first: 1 // 0.1 is 9, as 0.1 in float32 is a little more than that."""
     one, other, rest = _remainder(w, op)
@@ -660,10 +667,6 @@ def _expm1(w: Writer, op: Op) -> str:
 def _trunc(w: Writer, op: Op) -> str:
     x = w.read(op, "self")
     return w.node("Mul", [w.node("Sign", [x], op), w.node("Floor", [w.node("Abs", [x], op)], op)], op)
-
-
-def _frac(w: Writer, op: Op) -> str:
-    return w.node("Sub", [w.read(op, "self"), _trunc(w, op)], op)
 
 
 def _dims(w: Writer, op: Op, name: str = "dim") -> list[int]:
@@ -708,10 +711,6 @@ def _placed(w: Writer, op: Op, kind: str) -> str:
     return w.node(f"Arg{kind}", [x], op, axis=dim, keepdims=keep)
 
 
-def _place(kind: str) -> Rule:
-    return lambda w, op: _placed(w, op, kind)
-
-
 def _any(kind: str) -> Rule:
     """Whether any, or all, are true: as 0 and 1, the largest or the smallest."""
 
@@ -739,11 +738,8 @@ def _variance(root: bool, mean: bool) -> Rule:
         found = _reduced(w, op, "ReduceMean", w.node("Mul", [way, way], op))
         if correction:
             count = math.prod(b for _, b in sides)
-            found = w.node(
-                "Mul",
-                [found, w.number(count / (count - correction) if count > correction else math.inf)],
-                op,
-            )
+            factor = count / (count - correction) if count > correction else math.inf
+            found = w.node("Mul", [found, w.number(factor)], op)
         if root:
             found = w.node("Sqrt", [found], op)
         return [found, _reduced(w, op, "ReduceMean", x)] if mean else [found]
@@ -769,10 +765,6 @@ def _along(kind: str) -> Rule:
     return lambda w, op: w.node(kind, [w.read(op, "self")], op, axis=op.setting("dim"))
 
 
-def _safe_softmax(w: Writer, op: Op) -> str:
-    return _unhidden(w, op, w.read(op, "self"), op.setting("dim"))
-
-
 def _unhidden(w: Writer, op: Op, x: str, dim: int) -> str:
     """A softmax; where all is minus infinity, as in a row that a mask hides, the result is 0."""
     most = w.node("ReduceMax", [x], op, axes=[dim], keepdims=1)
@@ -794,9 +786,8 @@ def _same_layout(w: Writer, op: Op) -> str:
 
 
 def _cumsum(w: Writer, op: Op) -> str:
-    return w.node(
-        "CumSum", [w.read(op, "self", w.dtype(op.outputs[0])), w.tensor(torch.tensor(op.setting("dim")))], op
-    )
+    x, dim = w.read(op, "self", w.dtype(op.outputs[0])), w.tensor(torch.tensor(op.setting("dim")))
+    return w.node("CumSum", [x, dim], op)
 
 
 def _topk(w: Writer, op: Op) -> list[str]:
@@ -807,21 +798,11 @@ def _topk(w: Writer, op: Op) -> list[str]:
     else:
         largest, ordered = bool(op.setting("descending", False)), True
         size = w.sized(op, [w.grows(op.outputs[0])[dim]])
-    values = w.node(
-        "TopK",
-        [w.read(op, "self", w.counted(op)), size],
-        op,
-        axis=dim,
-        largest=int(largest),
-        sorted=int(ordered),
-    )
+    x = w.read(op, "self", w.counted(op))
+    values = w.node("TopK", [x, size], op, axis=dim, largest=int(largest), sorted=int(ordered))
     places = w.new("topk")
     w.nodes[-1].output.append(places)
     return [w.result(op, values), places]
-
-
-def _leaky_relu(w: Writer, op: Op) -> str:
-    return w.node("LeakyRelu", [w.read(op, "self")], op, alpha=float(op.setting("negative_slope", 0.01)))
 
 
 def _elu(w: Writer, op: Op) -> str:
@@ -834,10 +815,6 @@ def _elu(w: Writer, op: Op) -> str:
     low = w.node("Mul", [w.node("Sub", [w.node("Exp", [least], op), w.number(1.0)], op), w.number(alpha)], op)
     found = w.node("Add", [w.node("Relu", [x], op), low], op)
     return w.node("Mul", [found, w.number(scale)], op) if scale != 1 else found
-
-
-def _celu(w: Writer, op: Op) -> str:
-    return w.node("Celu", [w.read(op, "self")], op, alpha=float(op.setting("alpha", 1)))
 
 
 def _gelu(w: Writer, op: Op) -> str:
@@ -882,18 +859,10 @@ def _shrunk(w: Writer, op: Op, by: float) -> str:
     return w.node("Where", [small, w.number(0.0), kept], op)
 
 
-def _prelu(w: Writer, op: Op) -> str:
-    return w.node("PRelu", [w.read(op, "self"), w.read(op, "weight")], op)
-
-
 def _glu(w: Writer, op: Op) -> str:
     dim = op.setting("dim", -1)
     half = w.shape(op)[dim] // 2
-    ends = (0, half), (half, 2 * half)
-    parts = [
-        w.node("Slice", [w.read(op, "self"), *(w.tensor([place]) for place in (*end, dim))], op)
-        for end in ends
-    ]
+    parts = [w.cut(op, w.read(op, "self"), *ends, dim) for ends in ((0, half), (half, 2 * half))]
     return w.node("Mul", [parts[0], w.node("Sigmoid", [parts[1]], op)], op)
 
 
@@ -1047,12 +1016,7 @@ def _changed(w: Writer, op: Op) -> str:
         goals, again = (_goals(graph, old, by, batch) for graph in (w.graph, w.other))
         if not torch.equal(goals, again) or any(a for each in sides for a, _ in each[batch:]):
             raise _Apart
-    except (
-        ReplayError,
-        _Apart,
-        IndexError,
-        RuntimeError,
-    ):  # the latter: no number, or a shape that does not fit
+    except (ReplayError, _Apart, IndexError, RuntimeError):  # the latter: no number, or no shape that fits
         raise ValueError(
             f"{w.called(op)}: numbers are written through a view in a way that has no counterpart here; make a new "
             "tensor of them, as with torch.where or torch.cat"
@@ -1072,21 +1036,12 @@ def _changed(w: Writer, op: Op) -> str:
 
 def _repeat(w: Writer, op: Op) -> str:
     """As often as the result is larger, which may change with the batch."""
-    times, more = (_setting_of(graph, op, "repeats") for graph in (w.graph, w.other))
+    times, more = (graph.maker[op.outputs[0]].setting("repeats") for graph in (w.graph, w.other))
     name = w.read(op, "self")
     if len(times) > len(w.shape(op)):
         sides = [(0, 1)] * (len(times) - len(w.shape(op))) + w.grows(op.setting("self").value)
         name = _reshaped(w, op, name, sides)
-    growth = [
-        (other - one, one - (other - one) * RECORDED[0]) for one, other in zip(times, more, strict=True)
-    ]
-    return w.node("Tile", [name, w.sized(op, growth)], op)
-
-
-def _setting_of(graph: Graph, op: Op, name: str) -> tuple[int, ...]:
-    """A setting of the same operation in either recording."""
-    found: tuple[int, ...] = graph.maker[op.outputs[0]].setting(name)
-    return found
+    return w.node("Tile", [name, w.sized(op, _growth(times, more))], op)
 
 
 def _pieces(w: Writer, op: Op) -> list[str]:
@@ -1101,7 +1056,7 @@ def _pieces(w: Writer, op: Op) -> list[str]:
             start += 1
             continue
         end = start + w.graph.values[value].shape[dim]
-        found.append(w.node("Slice", [x, *(w.tensor([place]) for place in (start, end, dim))], op))
+        found.append(w.cut(op, x, start, end, dim))
         start = end
     return found
 
@@ -1124,8 +1079,7 @@ def _roll(w: Writer, op: Op) -> str:
         if shift % size == 0:
             continue
         cut = size - shift % size
-        ends = (cut, size), (0, cut)
-        parts = [w.node("Slice", [found, *(w.tensor([n]) for n in (*end, dim))], op) for end in ends]
+        parts = [w.cut(op, found, *ends, dim) for ends in ((cut, size), (0, cut))]
         found = w.node("Concat", parts, op, axis=dim)
     return found
 
@@ -1133,8 +1087,7 @@ def _roll(w: Writer, op: Op) -> str:
 def _flip(w: Writer, op: Op) -> str:
     found = w.read(op, "self")
     for dim in op.setting("dims"):
-        ends = (-1, -(2**62), dim, -1)
-        found = w.node("Slice", [found, *(w.tensor([n]) for n in ends)], op)
+        found = w.cut(op, found, -1, -(2**62), dim, -1)
     return found
 
 
@@ -1215,9 +1168,8 @@ def _resized(mode: str) -> Rule:
         if mode == "cubic":
             settings["cubic_coeff_a"] = -0.75
         # Sizes, and not scales: 11 times 13 / 11 is less than 13 in float32, and would be rounded down.
-        return w.node(
-            "Resize", [w.read(op, "self"), "", "", w.sized(op, w.grows(op.outputs[0]))], op, **settings
-        )
+        inputs = [w.read(op, "self"), "", "", w.sized(op, w.grows(op.outputs[0]))]
+        return w.node("Resize", inputs, op, **settings)
 
     return rule
 
@@ -1258,22 +1210,19 @@ def _group_norm(w: Writer, op: Op) -> str:
 CONVOLUTION = "input weight bias stride padding dilation transposed output_padding groups"
 NORM = "input weight bias running_mean running_var training train momentum eps"
 POOL = "self kernel_size stride padding ceil_mode"
+RESIZE = "self output_size align_corners scales_h scales_w scale_factors"
 
 #: The rules by which `casestudies.export.to_onnx` writes operations, by `casestudies.graph.Op.name`, each with
 #: the arguments that it knows; any other argument is refused. `sorted(RULES)` lists the operations.
 RULES: dict[str, tuple[Rule, str]] = {
     "convolution": (_convolution, CONVOLUTION),
     "batch_norm": (_batch_norm, NORM),
-    "relu": (_elementwise("Relu"), "self"),
     **{
-        name: (_elementwise(kind), "self")
-        for name, kind in zip(
-            "tanh sigmoid neg exp abs sqrt log sin cos tan asin acos atan sinh cosh asinh acosh atanh erf floor ceil "
-            "round sign reciprocal".split(),
-            "Tanh Sigmoid Neg Exp Abs Sqrt Log Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Erf Floor Ceil "
-            "Round Sign Reciprocal".split(),
-            strict=True,
-        )
+        name: (_elementwise(name.title()), "self")
+        for name in (
+            "relu tanh sigmoid neg exp abs sqrt log sin cos tan asin acos atan sinh cosh asinh acosh atanh erf floor "
+            "ceil round sign reciprocal"
+        ).split()
     },
     "rsqrt": (_chain(("Sqrt", None), ("Reciprocal", None)), "self"),
     "log2": (_chain(("Log", None), ("Mul", 1 / math.log(2))), "self"),
@@ -1282,7 +1231,7 @@ RULES: dict[str, tuple[Rule, str]] = {
     "exp2": (_chain(("Mul", math.log(2)), ("Exp", None)), "self"),
     "expm1": (_expm1, "self"),
     "trunc": (_trunc, "self"),
-    "frac": (_frac, "self"),
+    "frac": (lambda w, op: w.node("Sub", [w.read(op, "self"), _trunc(w, op)], op), "self"),
     "silu": (_silu, "self"),
     "hardtanh": (_clip, "self min_val max_val"),
     "add": (_scaled("Add"), "self other alpha"),
@@ -1293,7 +1242,7 @@ RULES: dict[str, tuple[Rule, str]] = {
     "pow": (_pairwise("Pow", "exponent"), "self exponent"),
     "maximum": (_pairwise("Max"), "self other"),
     "minimum": (_pairwise("Min"), "self other"),
-    "remainder": (_mod, "self other"),
+    "remainder": (lambda w, op: _remainder(w, op)[2], "self other"),
     "fmod": (_pairwise("Mod", fmod=1), "self other"),
     "floor_divide": (_floor_divide, "self other"),
     "eq": (_compared("Equal"), "self other"),
@@ -1323,8 +1272,8 @@ RULES: dict[str, tuple[Rule, str]] = {
     "logsumexp": (_reduction("ReduceLogSumExp"), "self dim keepdim"),
     "max": (_extreme("Max"), "self dim keepdim"),
     "min": (_extreme("Min"), "self dim keepdim"),
-    "argmax": (_place("Max"), "self dim keepdim"),
-    "argmin": (_place("Min"), "self dim keepdim"),
+    "argmax": (lambda w, op: _placed(w, op, "Max"), "self dim keepdim"),
+    "argmin": (lambda w, op: _placed(w, op, "Min"), "self dim keepdim"),
     "any": (_any("ReduceMax"), "self dim keepdim"),
     "all": (_any("ReduceMin"), "self dim keepdim"),
     "var": (_variance(root=False, mean=False), "self dim unbiased correction keepdim"),
@@ -1334,15 +1283,15 @@ RULES: dict[str, tuple[Rule, str]] = {
     "linalg_vector_norm": (_vector_norm, "self ord dim keepdim"),
     "norm": (_vector_norm, "self p dim keepdim"),
     "softmax": (_along("Softmax"), "self dim half_to_float"),
-    "safe_softmax": (_safe_softmax, "self dim"),
+    "safe_softmax": (lambda w, op: _unhidden(w, op, w.read(op, "self"), op.setting("dim")), "self dim"),
     "log_softmax": (_along("LogSoftmax"), "self dim half_to_float"),
     "cumsum": (_cumsum, "self dim"),
     "topk": (_topk, "self k dim largest sorted"),
     "sort": (_topk, "self dim descending stable"),
     "gelu": (_gelu, "self approximate"),
     "elu": (_elu, "self alpha scale input_scale"),
-    "celu": (_celu, "self alpha"),
-    "leaky_relu": (_leaky_relu, "self negative_slope"),
+    "celu": (_elementwise("Celu", alpha=("alpha", 1)), "self alpha"),
+    "leaky_relu": (_elementwise("LeakyRelu", alpha=("negative_slope", 0.01)), "self negative_slope"),
     "softplus": (_softplus, "self beta threshold"),
     "mish": (_mish, "self"),
     "hardswish": (_elementwise("HardSwish"), "self"),
@@ -1354,20 +1303,14 @@ RULES: dict[str, tuple[Rule, str]] = {
     "hardshrink": (lambda w, op: _shrunk(w, op, 0.0), "self lambd"),
     "softshrink": (lambda w, op: _shrunk(w, op, float(op.setting("lambd", 0.5))), "self lambd"),
     "threshold": (_threshold, "self threshold value"),
-    "prelu_kernel": (_prelu, "self weight"),
+    "prelu_kernel": (_pairwise("PRelu", "weight"), "self weight"),
     "glu": (_glu, "self dim"),
     "layer_norm": (_layer_norm, "input normalized_shape weight bias eps cudnn_enable"),
     "group_norm": (_group_norm, "input weight bias N C HxW group num_groups eps cudnn_enabled"),
     "max_pool3d": (_max_pool, f"{POOL} dilation"),
     "adaptive_max_pool2d": (_adaptive_max_pool, "self output_size"),
-    "upsample_bilinear2d": (
-        _resized("linear"),
-        "self output_size align_corners scales_h scales_w scale_factors",
-    ),
-    "upsample_bicubic2d": (
-        _resized("cubic"),
-        "self output_size align_corners scales_h scales_w scale_factors",
-    ),
+    "upsample_bilinear2d": (_resized("linear"), RESIZE),
+    "upsample_bicubic2d": (_resized("cubic"), RESIZE),
     "baddbmm": (_baddbmm, "self batch1 batch2 beta alpha"),
     "addmv": (_baddbmm, "self mat vec beta alpha"),
     "mv": (_pairwise("MatMul", "vec"), "self vec"),

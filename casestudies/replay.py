@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from casestudies.graph import SHAPES, SYMBOLS, Argument, Graph, Op, Ref, aten, function_of
+from casestudies.graph import SHAPES, SYMBOLS, Argument, Graph, Op, Ref, check_graph, function_of, tensor_of
 from casestudies.hollow import tensors_in
 
 LARGEST = 64_000_000  # numbers of one value
@@ -100,10 +100,7 @@ def replay(
     >>> torch.equal(again.outputs[0], layer(images))
     True
     """
-    if not isinstance(graph, Graph):
-        raise TypeError(
-            f"graph is {graph!r:.80} ({type(graph).__name__}); expected what casestudies.record gives"
-        )
+    check_graph(graph)
     _expect_arguments(graph, inputs, state, known)
     if len(inputs) != len(graph.inputs):
         raise ReplayError(f"the graph has {len(graph.inputs)} inputs; {len(inputs)} were given")
@@ -128,11 +125,11 @@ def replay(
             put(held.value, state[held.name], held.name)
             used[held.name] = state[held.name]
     for constant in graph.constants:
-        value = graph.values[constant.value]
-        if constant.data is None:
-            raise ReplayError(f"a constant of {value.shape} is too large to be in the graph")
-        dtype = SYMBOLS[f"torch.{value.dtype}"]
-        tensors[constant.value] = torch.tensor(constant.data, dtype=dtype).reshape(value.shape)
+        numbers = tensor_of(graph, constant)
+        if numbers is None:
+            shape = graph.values[constant.value].shape
+            raise ReplayError(f"a constant of {shape} is too large to be in the graph")
+        tensors[constant.value] = numbers
 
     for place, op in enumerate(graph.ops):
         if known and op.outputs and all(output in known for output in op.outputs):
@@ -153,15 +150,11 @@ def replay(
 
 
 def _expect_arguments(graph: Graph, inputs: object, state: object, known: object) -> None:
+    known = {} if known is None else known
     for name, given, kind, wanted in (
         ("inputs", inputs, (list, tuple), "a list or tuple of tensors"),
         ("state", state, Mapping, "a dict of tensors by name, such as network.state_dict()"),
-        (
-            "known",
-            {} if known is None else known,
-            Mapping,
-            "a dict of tensors by their places in graph.values",
-        ),
+        ("known", known, Mapping, "a dict of tensors by their places in graph.values"),
     ):
         if not isinstance(given, kind):
             raise TypeError(f"{name} is {given!r:.80} ({type(given).__name__}); expected {wanted}")
@@ -345,7 +338,7 @@ def _broadcast(arguments: Sequence[Any]) -> tuple[int, ...]:
 def _convolution(arguments: Sequence[Any]) -> tuple[int, ...]:
     x, weight, _, stride, padding, dilation, transposed, output_padding, groups = arguments[:9]
     if not transposed:
-        shape = SHAPES[aten.convolution](arguments)
+        shape = SHAPES[torch.ops.aten.convolution](arguments)
         if shape is None:
             raise ReplayError("a convolution that does not fit its input")
         return shape
@@ -381,7 +374,7 @@ def _padded(arguments: Sequence[Any]) -> tuple[int, ...]:
 
 def _pooled(name: str) -> Callable[[Sequence[Any]], tuple[int, ...]]:
     def shape(arguments: Sequence[Any]) -> tuple[int, ...]:
-        found = SHAPES[getattr(aten, name)](list(arguments))
+        found = SHAPES[getattr(torch.ops.aten, name)](list(arguments))
         if found is None:
             raise ReplayError("a window that does not fit its input")
         return found
@@ -393,10 +386,6 @@ def _repeated(arguments: Sequence[Any]) -> tuple[int, ...]:
     x, times = arguments[:2]
     sizes = (1,) * (len(times) - x.dim()) + tuple(x.shape)
     return tuple(size * each for size, each in zip(sizes, times, strict=True))
-
-
-def _joined(arguments: Sequence[Any]) -> tuple[int, ...]:
-    return (sum(tensor.numel() for tensor in arguments[0]),)
 
 
 def _windows(arguments: Sequence[Any]) -> tuple[int, ...]:
@@ -415,10 +404,6 @@ def _picked(arguments: Sequence[Any]) -> tuple[int, ...]:
         return (x[tuple(slice(None) if pick is None else pick for pick in picks)].numel(),)  # never grows
     kept = [size for dim, size in enumerate(x.shape) if dim >= len(picks) or picks[dim] is None]
     return (*_broadcast(chosen), *kept)
-
-
-def _factory(arguments: Sequence[Any]) -> tuple[int, ...]:
-    return tuple(arguments[0])
 
 
 def _counted(arguments: Sequence[Any]) -> tuple[int, ...]:
@@ -443,20 +428,20 @@ GROWING: dict[str, Callable[[Sequence[Any]], Sequence[int]]] = {
     **dict.fromkeys(
         "constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d".split(), _padded
     ),
-    "max_pool2d_with_indices": lambda arguments: _pooled("max_pool2d")(arguments),
-    "max_pool2d": _pooled("max_pool2d"),
+    **dict.fromkeys(("max_pool2d", "max_pool2d_with_indices"), _pooled("max_pool2d")),
     "avg_pool2d": _pooled("avg_pool2d"),
-    "_adaptive_avg_pool2d": lambda arguments: (*arguments[0].shape[:-2], *arguments[1]),
-    "adaptive_max_pool2d": lambda arguments: (*arguments[0].shape[:-2], *arguments[1]),
+    **dict.fromkeys(
+        ("_adaptive_avg_pool2d", "adaptive_max_pool2d"), lambda arguments: (*arguments[0].shape[:-2], *arguments[1])
+    ),
     "repeat": _repeated,
-    **dict.fromkeys(("cat", "stack"), _joined),
+    **dict.fromkeys(("cat", "stack"), lambda arguments: (sum(tensor.numel() for tensor in arguments[0]),)),
     "im2col": _windows,
     "index": _picked,
     "index_select": lambda arguments: (
         arguments[0].numel() // max(1, arguments[0].shape[arguments[1]]) * arguments[2].numel(),
     ),
     "gather": lambda arguments: arguments[2].shape,
-    **dict.fromkeys("zeros ones empty full rand randn _efficientzerotensor".split(), _factory),
+    **dict.fromkeys("zeros ones empty full rand randn _efficientzerotensor".split(), lambda arguments: arguments[0]),
     **dict.fromkeys("new_zeros new_ones new_empty new_full".split(), lambda arguments: arguments[1]),
     "arange": _counted,
     "eye": lambda arguments: tuple(each for each in arguments[:2] if type(each) is int) * 2,

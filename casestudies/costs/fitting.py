@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from casestudies.costs.reach import WINDOW_OPS
+from casestudies.costs.reach import FACTORS, WINDOW_OPS
 from casestudies.costs.table import Image, Sizes, each_input, noun, shown
 from casestudies.graph import Graph, RecordingError, Value, in_one_line, record_or_stop, window_output
 from casestudies.hollow import NoContents
@@ -81,12 +81,12 @@ WHOLE = "scalar types: Long, Int"
 OF_SHAPES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 
 
-class Unfit(Exception):
-    """The image does not fit. `side` says whether it is too small (-1), too large (1), or otherwise (0)."""
+@dataclass(frozen=True)
+class Unfit:
+    """Why an image does not fit. `side` says whether it is too small (-1), too large (1), or otherwise (0)."""
 
-    def __init__(self, reason: str, side: int) -> None:
-        super().__init__(reason)
-        self.reason, self.side = reason, side
+    reason: str
+    side: int
 
 
 @dataclass(frozen=True)
@@ -102,30 +102,21 @@ class Terms:
     alone: bool = True
 
 
-def record_image(
-    network: nn.Module,
-    image: Image,
-    training: bool,
-    batch: int = 1,
-    grad: bool = False,
-    alone: bool = True,
-) -> tuple[Graph, int]:
-    """The graph of a network for `batch` images on the meta device, and how many images it was recorded with.
+def record_image(network: nn.Module, image: Image, terms: Terms) -> tuple[Graph, int]:
+    """The graph of a network for images on the meta device, and how many images it was recorded with.
 
     In training a batch norm cannot take the statistics of one number: where one image leaves it that, the
     network runs on two, if the images stand `alone`.
 
-    Raises Unfit where an image does not fit the network; ValueError for one that is too large for any tensor, for
-    another number of inputs or sides than the network takes, and for a module that torch itself cannot run
-    without contents.
+    Raises ValueError where an image does not fit the network, or is too large for any tensor, for another number of
+    inputs or sides than the network takes, and for a module that torch itself cannot run without contents.
     """
-    terms = Terms(training, batch, grad, alone)
     try:
         return _recorded(network, image, terms)
     except RecordingError as error:
         cause, unfit = error.__cause__, _unfit(error) or _unfit_norm(network, image)
         if any(words in str(cause) for words in TOO_LARGE):
-            raise _too_large(image, batch) from None
+            raise _too_large(image, terms.batch) from None
         # An image of another size is nearer to what was asked than an input of another kind.
         shaped = unfit is None and _is_of_shapes(cause)
         other = _other_that_works(network, image, terms) if shaped else None
@@ -138,7 +129,7 @@ def record_image(
         if wanted is not None:
             raise ValueError(f"image is {shown(image)}; {wanted}") from None
         if unfit is not None:
-            raise unfit from None
+            raise ValueError(_advice(network, image, terms, unfit)) from None
         if cause is None:
             raise
         cause.add_note(f"This happened in {error.call.path or 'the network'!r}, while its ledger was made.")
@@ -187,11 +178,6 @@ def _too_large(image: Image, batch: int) -> ValueError:
     )
 
 
-def explained(network: nn.Module, image: Image, terms: Terms, unfit: Unfit) -> ValueError:
-    """What `ledger` and `memory` say about an image that does not fit."""
-    return ValueError(_advice(network, image, terms, unfit))
-
-
 def check_network(network: nn.Module, name: str = "network") -> None:
     if not isinstance(network, nn.Module):
         raise TypeError(
@@ -224,10 +210,9 @@ def _unfit(error: RecordingError) -> Unfit | None:
                 if isinstance(tensor, Value) and tensor.numel != x.shape[1]:
                     return Unfit(f"{name} expects {tensor.numel} channels and receives {x.shape[1]}", 0)
         case "mm" | "addmm":
-            keys = ("self", "mat2") if error.name == "mm" else ("mat1", "mat2")
-            left, right = (arguments[key] for key in keys)
-            received, expected = left.shape[1], right.shape[0]
-            if keys[0] not in error.data:
+            left, right = FACTORS[error.name]
+            received, expected = arguments[left].shape[1], arguments[right].shape[0]
+            if left not in error.data:
                 received, expected = expected, received
             if received != expected:
                 reason = f"{name} expects {expected:,} features and receives {received:,}"
@@ -385,30 +370,8 @@ def _tried(network: nn.Module, image: Image, terms: Terms) -> Unfit | None:
 # ------------------------------------------------------------------------------------ when it does not fit
 
 USUAL = (
-    4,
-    8,
-    14,
-    16,
-    28,
-    32,
-    48,
-    56,
-    64,
-    96,
-    112,
-    128,
-    160,
-    192,
-    224,
-    227,
-    240,
-    256,
-    299,
-    320,
-    384,
-    448,
-    512,
-)
+    4, 8, 14, 16, 28, 32, 48, 56, 64, 96, 112, 128, 160, 192, 224, 227, 240, 256, 299, 320, 384, 448, 512,
+)  # fmt: skip
 LARGEST = 4096  # pixels a side; where the search for an image that fits gives up
 
 

@@ -15,20 +15,12 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from casestudies.costs.fitting import (
-    Terms,
-    Unfit,
-    check_flag,
-    check_inputs,
-    check_network,
-    explained,
-    record_image,
-)  # fmt: skip
+from casestudies.costs.fitting import Terms, check_flag, check_inputs, check_network, record_image
 from casestudies.costs.formulas import attention_macs, conv_macs, product_macs, transposed_conv_macs
-from casestudies.costs.reach import see, window
+from casestudies.costs.reach import FACTORS, MATRIX_PRODUCTS, see, window
 from casestudies.costs.sight import Sight
 from casestudies.costs.table import Image, Ledger, Row
-from casestudies.graph import Graph, Op
+from casestudies.graph import Graph, Op, Value, check_graph
 
 
 def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool = False) -> Ledger:
@@ -85,10 +77,19 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
     check_network(network)
     check_flag("training", training)
     image = check_inputs(image)
-    try:
-        return _trace(network, image, training)
-    except Unfit as unfit:
-        raise explained(network, image, Terms(training), unfit) from None
+    graph, batch = record_image(network, image, Terms(training))
+    fold = _Fold(graph, batch)
+    fold.run()
+    if elsewhere := fold.elsewhere():
+        twice = None
+        try:
+            twice = _Fold(*record_image(network, image, Terms(training, batch=2 * batch)))
+            twice.run()
+        except Exception:  # a network may take one image only
+            twice = None
+        fold.without_images(elsewhere, twice)
+    rows = tuple([entry.row() for entry in fold.entries])
+    return Ledger(graph.network, image, rows, fold.depth, fold.notes())
 
 
 # ------------------------------------------------------------------------------------------------ the fold
@@ -96,7 +97,7 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
 
 def op_macs(graph: Graph, op: Op) -> int:
     """The MACs of one operation, for the whole batch; 0 if it is not a product."""
-    _check_graph(graph)
+    check_graph(graph)
     count = _MACS.get(op.name)
     if count is None or not all(graph.values[value].numel for value in op.outputs):
         return 0
@@ -110,7 +111,7 @@ def op_macs(graph: Graph, op: Op) -> int:
 
 def total_macs(graph: Graph) -> int:
     """The MACs of a computation, for the whole batch: half of what torch's flop counter says."""
-    _check_graph(graph)
+    check_graph(graph)
     return sum(op_macs(graph, op) for op in graph.ops)
 
 
@@ -167,32 +168,24 @@ def unseen_layers(layers: dict[str, int]) -> list[str]:
     ]
 
 
-def _check_graph(graph: Graph) -> None:
-    if not isinstance(graph, Graph):
-        raise TypeError(
-            f"graph is {graph!r:.80} ({type(graph).__name__}); expected what casestudies.record gives"
-        )
-
-
-def _shape(graph: Graph, op: Op, name: str) -> tuple[int, ...]:
-    return graph.values[op.setting(name).value].shape
+def _given(graph: Graph, op: Op, name: str) -> Value:
+    return graph.values[op.setting(name).value]
 
 
 def _convolution_macs(graph: Graph, op: Op) -> int:
-    x, weight, groups = _shape(graph, op, "input"), _shape(graph, op, "weight"), op.setting("groups")
-    out = graph.values[op.outputs[0]]
+    x, weight = _given(graph, op, "input"), _given(graph, op, "weight")
+    channels = weight.shape[0]
     if op.setting("transposed"):
-        weights = graph.values[op.setting("weight").value].numel
-        return transposed_conv_macs(weights, weight[0], graph.values[op.setting("input").value].numel)
-    kernel = (1, graph.values[op.setting("weight").value].numel // (weight[0] * weight[1]))
-    positions = out.numel // weight[0]
-    return conv_macs(x[1], weight[0], kernel, 1, positions, groups)
+        return transposed_conv_macs(weight.numel, channels, x.numel)
+    kernel = (1, weight.numel // (channels * weight.shape[1]))
+    positions = graph.values[op.outputs[0]].numel // channels
+    return conv_macs(x.shape[1], channels, kernel, 1, positions, op.setting("groups"))
 
 
 def _convolution_backward_macs(graph: Graph, op: Op) -> int:
     """Of gradients that the network itself takes: for the input, the weight, or both, each as the convolution."""
-    weight = graph.values[op.setting("weight").value]
-    moved = graph.values[op.setting("input" if op.setting("transposed") else "grad_output").value]
+    weight = _given(graph, op, "weight")
+    moved = _given(graph, op, "input" if op.setting("transposed") else "grad_output")
     return (moved.numel * weight.numel // weight.shape[0]) * sum(op.setting("output_mask")[:2])
 
 
@@ -205,30 +198,21 @@ def _miscounted(graph: Graph) -> int:
     return found
 
 
-def _product_macs(left: str, right: str) -> Callable[[Graph, Op], int]:
-    def macs(graph: Graph, op: Op) -> int:
-        one, other = _shape(graph, op, left), _shape(graph, op, right)
-        batch = one[0] if len(one) == 3 else 1
-        rows = one[-2] if len(one) > 1 else 1
-        return product_macs(rows, one[-1], other[-1] if len(other) > 1 else 1, batch)
-
-    return macs
+def _product_macs(graph: Graph, op: Op) -> int:
+    one, other = (_given(graph, op, name).shape for name in FACTORS[op.name])
+    batch = one[0] if len(one) == 3 else 1
+    rows = one[-2] if len(one) > 1 else 1
+    return product_macs(rows, one[-1], other[-1] if len(other) > 1 else 1, batch)
 
 
 def _attention_macs(graph: Graph, op: Op) -> int:
-    return attention_macs(*(_shape(graph, op, name) for name in ("query", "key", "value")))
+    return attention_macs(*(_given(graph, op, name).shape for name in FACTORS[op.name]))
 
 
 _MACS: dict[str, Callable[[Graph, Op], int]] = {
     "convolution": _convolution_macs,
     "convolution_backward": _convolution_backward_macs,
-    "mm": _product_macs("self", "mat2"),
-    "addmm": _product_macs("mat1", "mat2"),
-    "bmm": _product_macs("self", "mat2"),
-    "baddbmm": _product_macs("batch1", "batch2"),
-    "mv": _product_macs("self", "vec"),
-    "addmv": _product_macs("mat", "vec"),
-    "dot": _product_macs("self", "tensor"),
+    **dict.fromkeys(MATRIX_PRODUCTS, _product_macs),
     "scaled_dot_product_attention": _attention_macs,
 }
 VECTORS = ("mv", "addmv", "dot")  # which torch's counter leaves out
@@ -237,15 +221,8 @@ ONE_KERNEL = ("LSTM",)
 ONE_KERNEL_WITHOUT_GRADIENTS = ("MultiheadAttention", "TransformerEncoderLayer")
 SPARSE = ("sparse_addmm", "sparse_mm", "sspaddmm", "sparse_sparse_matmul", "sparse_sampled_addmm")
 UNCOUNTED = (
-    *SPARSE,
-    "trilinear",
-    "cdist_forward",
-    "euclidean_dist",
-    "fft_r2c",
-    "fft_c2c",
-    "fft_c2r",
-    "linalg_solve_ex",
-)
+    *SPARSE, "trilinear", "cdist_forward", "euclidean_dist", "fft_r2c", "fft_c2c", "fft_c2r", "linalg_solve_ex",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -285,9 +262,8 @@ class _Fold:
     # The last sight, with its field and jump: neighbouring rows often share one.
     known: tuple[Sight | None, int | None, int | None] = (None, None, None)
     makers: dict[int, tuple[int, ...]] = field(default_factory=dict)  # parameters that a value was made of
-    unpaid: dict[int, int] = field(
-        default_factory=dict
-    )  # parameters that no row has counted yet, and their sizes
+    # Parameters that no row has counted yet, and their sizes.
+    unpaid: dict[int, int] = field(default_factory=dict)
     uncounted: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> None:
@@ -296,13 +272,11 @@ class _Fold:
             self.sights[value] = Sight.of_image(
                 graph.values[value].shape, graph.values[graph.inputs[0]].shape
             )
-        sizes = {}
         for place, held in enumerate(graph.state):
             if held.kind == "parameter":
-                sizes[place] = math.prod(held.shape)
+                self.unpaid[place] = math.prod(held.shape)
                 if held.value is not None:
                     self.makers[held.value] = (place,)
-        self.unpaid = sizes
         layers: dict[int, _Entry] = {}
         entered = 0
         last = array("l", [-1]) * len(graph.values)  # by value, the operation that is the last to read it
@@ -431,8 +405,9 @@ class _Fold:
         """A row for each module with parameters that the run never used."""
         entries: dict[str, _Entry] = {}
         for place in sorted(self.unpaid, key=lambda place: self.graph.state[place].place):
-            path = self.graph.state[place].name.rpartition(".")[0]
-            entry = entries.setdefault(path, _Entry(path, self.graph.state[place].holder, "(not run)"))
+            held = self.graph.state[place]
+            path = held.name.rpartition(".")[0]
+            entry = entries.setdefault(path, _Entry(path, held.holder, "(not run)"))
             entry.parameters += self.unpaid[place]
         return list(entries.values())
 
@@ -481,20 +456,6 @@ def _detail(graph: Graph, op: Op) -> str:
     groups = op.setting("groups")
     if groups == 1:
         return text
-    return f"{text} depthwise" if groups == _shape(graph, op, "input")[1] else f"{text}, {groups} groups"
-
-
-def _trace(network: nn.Module, image: Image, training: bool) -> Ledger:
-    graph, batch = record_image(network, image, training)
-    fold = _Fold(graph, batch)
-    fold.run()
-    if elsewhere := fold.elsewhere():
-        try:
-            twice = _Fold(*record_image(network, image, training, batch=2 * batch))
-            twice.run()
-        except Exception:  # a network may take one image only
-            fold.without_images(elsewhere, None)
-        else:
-            fold.without_images(elsewhere, twice)
-    rows = tuple([entry.row() for entry in fold.entries])
-    return Ledger(graph.network, image, rows, fold.depth, fold.notes())
+    return (
+        f"{text} depthwise" if groups == _given(graph, op, "input").shape[1] else f"{text}, {groups} groups"
+    )

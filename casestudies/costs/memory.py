@@ -22,15 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from casestudies.costs.fitting import (
-    Terms,
-    Unfit,
-    check_flag,
-    check_inputs,
-    check_network,
-    explained,
-    record_image,
-)  # fmt: skip
+from casestudies.costs.fitting import Terms, check_flag, check_inputs, check_network, record_image
 from casestudies.costs.ledger import (
     VECTORS,
     attention_note,
@@ -39,8 +31,8 @@ from casestudies.costs.ledger import (
     unseen_kernels,
     unseen_layers,
 )  # fmt: skip
-from casestudies.costs.reach import RULES
-from casestudies.costs.table import Image, noun, shown
+from casestudies.costs.reach import FACTORS, RULES
+from casestudies.costs.table import Image, aligned, as_html, noun, shown
 from casestudies.graph import ITEMSIZE, SYMBOLS, Graph, Held, Op, Ref, function_of
 
 # Tensors of the size of a parameter that an optimiser keeps for it, and numbers besides.
@@ -190,48 +182,22 @@ class Memory:
         for step in self.steps:
             kept = (f"{step.kept:,}",) if self.training and self.saved is not None else ()
             backward = (f"{step.backward_macs:,}",) if self.training else ()
-            cells.append(
-                (
-                    f"{step.layer} {step.kind}".strip(),
-                    " x ".join(map(str, step.output)),
-                    f"{step.held:,}",
-                    *kept,
-                    f"{step.moved:,}",
-                    f"{step.intensity:.1f}",
-                    f"{step.macs:,}",
-                    *backward,
-                )
-            )
+            name, output = f"{step.layer} {step.kind}".strip(), " x ".join(map(str, step.output))
+            moved = (f"{step.moved:,}", f"{step.intensity:.1f}", f"{step.macs:,}")
+            cells.append((name, output, f"{step.held:,}", *kept, *moved, *backward))
         return cells
 
     def __str__(self) -> str:
-        rows = [self._columns(), *self._cells()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(
-                [
-                    row[0].ljust(widths[0]),
-                    *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)),
-                ]
-            ).rstrip()
-            for row in rows
-        ]
-        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+        rule, (head, *rows) = aligned([self._columns(), *self._cells()])
         parts = {name: _shown(value) for name, value in self.totals().items()}
         name, size = max(map(len, parts)), max(map(len, parts.values()))
         totals = [f"{part:{name}}  {value:>{size}}" for part, value in parts.items()]
-        return "\n".join([self._caption(), lines[0], rule, *lines[1:], rule, *totals, *self._notes()])
+        return "\n".join([self._caption(), head, rule, *rows, rule, *totals, *self._notes()])
 
-    def _notes(self) -> list[str]:
-        found = list(self.notes)
-        if self.miscounted:
-            found.append(miscounted_note(self.miscounted))
-        return found
+    def _notes(self) -> tuple[str, ...]:
+        return (*self.notes, miscounted_note(self.miscounted)) if self.miscounted else self.notes
 
     def _repr_html_(self) -> str:
-        from casestudies.costs.table import STYLE
-
-        head = "".join(f'<th scope="col">{name}</th>' for name in self._columns())
         body = "".join(
             f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
             for first, *rest in self._cells()
@@ -241,11 +207,7 @@ class Memory:
             f'<tr><th scope="row">{escape(part)}</th><td colspan="{span}">{_shown(value)}</td></tr>'
             for part, value in self.totals().items()
         )
-        return (
-            f'<div class="ledger"><style>{STYLE}</style><table><caption>{escape(self._caption())}</caption>'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>"
-            f"{''.join(f'<p>{escape(note)}</p>' for note in self._notes())}</div>"
-        )
+        return as_html(self._caption(), self._columns(), body, foot, self._notes())
 
 
 def _shown(size: int | None) -> str:
@@ -331,10 +293,7 @@ def memory(
     optimizer = "momentum" if optimizer is None and training else optimizer or ""
     try:
         with _Kernels() as kernels:
-            graph, _ = record_image(network, image, training, images, grad=training, alone=False)
-    except Unfit as unfit:
-        terms = Terms(training, images, grad=training, alone=False)
-        raise explained(network, image, terms, unfit) from None
+            graph, _ = record_image(network, image, Terms(training, images, grad=training, alone=False))
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -385,12 +344,15 @@ def of_graph(
     trained = [each for each in graph.parameters if each.requires_grad and each.value in reached]
     copies, numbers = OPTIMIZERS.get(optimizer, (0, 0))
     gradients = sum(map(_bytes, trained)) if graph.training else 0
-    steps, peak, saved = _fold(graph)
+    every = _backward_macs(graph, reached)
+    backward = [macs or 0 for macs in every]
+    steps, peak, saved = _fold(graph, backward)
+    notes = _notes(graph, unknown, every)
     floats = {each.dtype for each in graph.parameters if each.dtype.startswith(("float", "bfloat"))}
     return Memory(
         graph.network, image, batch, graph.training, optimizer, weights, sum(map(_bytes, graph.buffers)), gradients,
         copies * gradients + 4 * numbers * len(trained) if graph.training else 0,
-        None if unknown and graph.grad else saved, peak, steps, _miscounted(graph), _notes(graph, unknown),
+        None if unknown and graph.grad else saved, peak, steps, _miscounted(graph, backward), notes,
         "fp32" if floats <= {"float32"} else " and ".join(sorted(floats)),
     )  # fmt: skip
 
@@ -399,32 +361,23 @@ def _bytes(held: Held) -> int:
     return math.prod(held.shape) * ITEMSIZE[held.dtype]
 
 
-def _notes(graph: Graph, unknown: frozenset[str]) -> tuple[str, ...]:
+def _notes(graph: Graph, unknown: frozenset[str], backward: list[int | None]) -> tuple[str, ...]:
     found = []
+    both = list(zip(graph.ops, backward, strict=True))
     if unknown and graph.grad:
         found.append(
             f"what autograd saves for {' and '.join(sorted(unknown))} is not known: torch's kernel keeps a workspace "
             "whose size it does not tell"
         )
-    backward = _backward_macs(graph)
-    vectors = sum(
-        op_macs(graph, op) + more for op, more in zip(graph.ops, backward, strict=True) if op.name in VECTORS
-    )
+    vectors = sum(op_macs(graph, op) + (more or 0) for op, more in both if op.name in VECTORS)
     if vectors:
         found.append(f"torch's flop counter leaves out products with a vector: {vectors:,} MACs here")
     attention, layers = unseen_kernels(graph)
     if attention:
-        attention += sum(
-            more
-            for op, more in zip(graph.ops, backward, strict=True)
-            if op.name == "scaled_dot_product_attention"
-        )
+        attention += sum(more or 0 for op, more in both if op.name == "scaled_dot_product_attention")
         found.append(attention_note(attention))
     found.extend(unseen_layers(layers))
-    not_known = {
-        op.name for op, macs in zip(graph.ops, _all_backward_macs(graph), strict=True) if macs is None
-    }
-    for name in sorted(not_known):
+    for name in sorted({op.name for op, macs in both if macs is None}):
         found.append(
             f"the backward pass of {name} has products that torch's flop counter may count, and we do not"
         )
@@ -437,7 +390,7 @@ def _notes(graph: Graph, unknown: frozenset[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _fold(graph: Graph) -> tuple[tuple[Step, ...], int, int]:
+def _fold(graph: Graph, backward: list[int]) -> tuple[tuple[Step, ...], int, int]:
     """The steps; the peak of the activations; and what is saved."""
     values = graph.values
     given = {values[held.value].storage for held in graph.state if held.value is not None}
@@ -458,7 +411,6 @@ def _fold(graph: Graph) -> tuple[tuple[Step, ...], int, int]:
     saved = {values[value].storage for value in graph.saved} - given
     inputs = {values[value].storage for value in graph.inputs}
     live = {storage for storage in inputs if storage in last}
-    backward = _backward_macs(graph)
     steps: list[Step] = []
     peak, kept, open_call = 0, 0, -1
     seen: set[int] = set()
@@ -502,12 +454,7 @@ def _joined(first: Step, second: Step) -> Step:
     )  # fmt: skip
 
 
-def _backward_macs(graph: Graph) -> list[int]:
-    """`_all_backward_macs` with 0 for what is not known."""
-    return [macs or 0 for macs in _all_backward_macs(graph)]
-
-
-def _all_backward_macs(graph: Graph) -> list[int | None]:
+def _backward_macs(graph: Graph, reached: set[int]) -> list[int | None]:
     """The MACs of each operation's backward pass; None where they are not known.
 
     A product of two tensors has one for each of them that requires a gradient: the gradient of the weights, and
@@ -516,12 +463,12 @@ def _all_backward_macs(graph: Graph) -> list[int | None]:
     """
     found: list[int | None] = [0] * len(graph.ops)
     wanting = _wanting(graph)
-    wanted = _reached(graph)
     asked: dict[Any, int | None] = {}
     for place, op in enumerate(graph.ops):
-        if wanted.isdisjoint(op.outputs):
+        if reached.isdisjoint(op.outputs):
             continue
-        macs, factors = op_macs(graph, op), _factors(graph, op)
+        # Of a product: its factors, without its bias.
+        macs, factors = op_macs(graph, op), [op.setting(name).value for name in FACTORS.get(op.name, ())]
         if not macs or not factors:
             if op.name not in RULES and op.name != "changed":
                 values = [graph.values[value] for value in op.reads]
@@ -597,23 +544,12 @@ def _reached(graph: Graph) -> set[int]:
     for op in reversed(graph.ops):
         if op.name != "detach" and not wanted.isdisjoint(op.outputs):
             wanted.update(value for value in op.reads if value in wanting)
-    return wanted & wanting | (set(graph.outputs) & wanting)
+    return wanted & wanting
 
 
-def _miscounted(graph: Graph) -> int:
+def _miscounted(graph: Graph, backward: list[int]) -> int:
     found = 0
-    for op, backward in zip(graph.ops, _backward_macs(graph), strict=True):
-        if op.name == "convolution" and backward and graph.values[op.setting("weight").value].requires_grad:
+    for op, macs in zip(graph.ops, backward, strict=True):
+        if op.name == "convolution" and macs and graph.values[op.setting("weight").value].requires_grad:
             found += op_macs(graph, op) * (op.setting("groups") - 1)
     return found
-
-
-def _factors(graph: Graph, op: Op) -> list[int]:
-    """The factors of a product, without its bias."""
-    names = {
-        "convolution": ("input", "weight"), "mm": ("self", "mat2"), "addmm": ("mat1", "mat2"),
-        "bmm": ("self", "mat2"), "baddbmm": ("batch1", "batch2"), "mv": ("self", "vec"),
-        "addmv": ("mat", "vec"), "dot": ("self", "tensor"),
-        "scaled_dot_product_attention": ("query", "key", "value"),
-    }.get(op.name, ())  # fmt: skip
-    return [op.setting(name).value for name in names]

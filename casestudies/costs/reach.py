@@ -33,7 +33,15 @@ from casestudies.costs.sight import (
     resample,
     view,
 )  # fmt: skip
-from casestudies.graph import Graph, Op, Ref, function_of
+from casestudies.graph import Graph, Op, Ref, function_of, tensor_of
+
+# The factors of each product of tensors, by the names of their arguments; a `self` beside them is added.
+FACTORS = {
+    "convolution": ("input", "weight"), "mm": ("self", "mat2"), "addmm": ("mat1", "mat2"), "bmm": ("self", "mat2"),
+    "baddbmm": ("batch1", "batch2"), "mv": ("self", "vec"), "addmv": ("mat", "vec"), "dot": ("self", "tensor"),
+    "scaled_dot_product_attention": ("query", "key", "value"),
+}  # fmt: skip
+MATRIX_PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot")
 
 # ---------------------------------------------------------------------------------------------- the windows
 
@@ -69,17 +77,12 @@ WINDOW_OPS: dict[str, Callable[[Mapping[str, Any]], Window]] = {
 }
 
 
-def named_arguments(graph: Graph, op: Op) -> dict[str, Any]:
-    """The arguments of an operation by name, with the Value in place of each tensor."""
-    return {
-        name: graph.values[value.value] if isinstance(value, Ref) else value for name, value in op.arguments
-    }
-
-
 def window(graph: Graph, op: Op) -> Window | None:
     """The window of an operation that slides one, else None."""
     rule = WINDOW_OPS.get(op.name)
-    return None if rule is None else rule(named_arguments(graph, op))
+    if rule is None:
+        return None
+    return rule({k: graph.values[v.value] if isinstance(v, Ref) else v for k, v in op.arguments})
 
 
 # ------------------------------------------------------------------------------------------------ the rules
@@ -176,7 +179,7 @@ def _along(
 ) -> Sight:
     """Replace an axis by one whose place i sees the places taps(i) of the old one; see `resample`."""
     if sight.constant(dim):
-        mixed = any(sight.mixed[place] for place in sight.flat(dim))
+        mixed = sight.mixes(dim)
         fixed = dict.fromkeys(sight.flat(dim), 0)
         return _keep(sight, {dim: [Piece(size, mixed=mixed)]}, fixed=fixed)
     sight = sight.single(dim)
@@ -197,10 +200,7 @@ def _gather_all(sight: Sight, dims: Iterable[int], keep: bool) -> Sight:
     """Reduce some axes; with `keep` they keep their size, and every place sees the same."""
     dims = set(dims)
     reduced = [place for dim in dims for place in sight.flat(dim)]
-    kept = {
-        dim: [Piece(math.prod(sight.dims[dim]) if keep else 1)]
-        for dim in dims
-    }  # fmt: skip
+    kept = {dim: [Piece(sight.size(dim) if keep else 1)] for dim in dims}
     return _keep(sight, kept, reduced=reduced)
 
 
@@ -242,11 +242,6 @@ def _zero(at: At, name: str) -> bool:
         return False
     numbers = constant(at.graph, other.value)
     return numbers is not None and not bool(numbers.any())
-
-
-def _first(at: At) -> Sight:
-    """Element by element, from the first argument alone."""
-    return broadcast(at.only(), at.shape)
 
 
 def _copy(at: At) -> Sight:
@@ -313,11 +308,11 @@ def _convolve(at: At) -> Sight:
             seen = _along(seen, side + 2, _spread(k, s, p, d), s, 1, shape[side + 2])
         else:
             seen = _slide(seen, side + 2, k, s, p, d, shape[side + 2])
-    if groups == shape[1] == math.prod(seen.dims[1]):
+    if groups == shape[1] == seen.size(1):
         return seen  # each channel for itself
     if groups > 1 and not seen.constant(1):
         raise Unknown
-    mixed = groups > 1 and any(seen.mixed[place] for place in seen.flat(1))
+    mixed = groups > 1 and seen.mixes(1)
     return _keep(seen, {1: [Piece(shape[1], mixed=mixed)]}, reduced=seen.flat(1))
 
 
@@ -365,7 +360,7 @@ def _adaptive(at: At) -> Sight:
     seen = at.only()
     sides = int(at.op.name[-2])
     for dim in range(len(seen.dims) - sides, len(seen.dims)):
-        size, cells = math.prod(seen.dims[dim]), at.shape[dim]
+        size, cells = seen.size(dim), at.shape[dim]
         if not cells or not size:
             raise Unknown
         both = math.gcd(size, cells)
@@ -395,9 +390,9 @@ def _from(start: int, step: int) -> Callable[[int], tuple[int]]:
 
 def _cut(seen: Sight, dim: int, start: int, step: int, size: int) -> Sight:
     """Take `size` places of an axis, `step` apart."""
-    if (start, step, size) == (0, 1, math.prod(seen.dims[dim])):
+    if (start, step, size) == (0, 1, seen.size(dim)):
         return seen
-    if any(seen.mixed[place] for place in seen.flat(dim)):
+    if seen.mixes(dim):
         raise Unknown
     return _along(seen, dim, _from(start, step), 1, step, size)
 
@@ -406,7 +401,7 @@ def _slice(at: At) -> Sight:
     seen = at.only()
     dim = at.get("dim", 0) % len(seen.dims)
     start = at.get("start") or 0
-    length = math.prod(seen.dims[dim])
+    length = seen.size(dim)
     start = min(max(start + length if start < 0 else start, 0), length)
     return _cut(seen, dim, start, at.get("step", 1), at.shape[dim])
 
@@ -424,8 +419,8 @@ def _split(at: At) -> list[Sight]:
 
 def _taken(seen: Sight, dim: int, place: int) -> Sight:
     """Take one place of an axis, which disappears."""
-    length = math.prod(seen.dims[dim])
-    if length > 1 and any(seen.mixed[each] for each in seen.flat(dim)):
+    length = seen.size(dim)
+    if length > 1 and seen.mixes(dim):
         raise Unknown
     seen = seen.single(dim)
     return _drop(seen, [dim], {seen.flat(dim)[0]: place % length})
@@ -472,7 +467,7 @@ def _index_select(at: At) -> Sight:
 
 
 def _picked(at: At, seen: Sight, dim: int, pick: Ref | None, size: int) -> Sight:
-    if any(seen.mixed[place] for place in seen.flat(dim)) or pick is None:
+    if seen.mixes(dim) or pick is None:
         raise Unknown
     if seen.constant(dim):
         return _along(seen, dim, _from(0, 1), 1, 1, size)
@@ -480,7 +475,7 @@ def _picked(at: At, seen: Sight, dim: int, pick: Ref | None, size: int) -> Sight
     if numbers is None or numbers.dtype == torch.bool or numbers.numel() != size:
         raise Unknown
     places = numbers.flatten().tolist()
-    length = math.prod(seen.dims[dim])
+    length = seen.size(dim)
     places = [place + length if place < 0 else place for place in places]
     period, shift = _rhythm(places, length)
     if period:
@@ -494,11 +489,12 @@ def _picked(at: At, seen: Sight, dim: int, pick: Ref | None, size: int) -> Sight
     seen = seen.single(dim)
     (piece,) = seen.pieces(dim)
 
-    def change(func: Func) -> Moved:
-        ends = [func.at(place) for place in places]
-        return 0, 0, Func(tuple(e[0] for e in ends), tuple(e[1] for e in ends), 0, True)
+    return _keep(seen, {dim: [replace(piece, size=size, change=_written_out(places))]})
 
-    return _keep(seen, {dim: [replace(piece, size=size, change=change)]})
+
+def _written_out(places: Sequence[int]) -> Callable[[Func], Moved]:
+    """Take these places of an axis, one by one."""
+    return lambda func: (0, 0, Func.listed([func.at(place) for place in places]))
 
 
 def _middle(places: Sequence[int], period: int) -> int:
@@ -533,9 +529,12 @@ def _rhythm(places: Sequence[int], length: int) -> tuple[int, int]:
     return 0, 0
 
 
+def _permuted(seen: Sight, order: Iterable[int]) -> Sight:
+    return seen.remake([seen.pieces(dim % len(seen.dims)) for dim in order])
+
+
 def _permute(at: At) -> Sight:
-    seen = at.only()
-    return seen.remake([seen.pieces(dim % len(seen.dims)) for dim in at.get("dims")])
+    return _permuted(at.only(), at.get("dims"))
 
 
 def _transpose(at: At) -> Sight:
@@ -545,7 +544,7 @@ def _transpose(at: At) -> Sight:
         one, other = (at.get(name, default) for name, default in (("dim0", 0), ("dim1", 1)))
         if at.op.name != "t" or len(order) == 2:
             order[one], order[other] = order[other], order[one]
-    return seen.remake([seen.pieces(dim) for dim in order])
+    return _permuted(seen, order)
 
 
 def _view(at: At) -> Sight:
@@ -569,7 +568,7 @@ def _repeat(at: At) -> Sight:
 def _flip(at: At) -> Sight:
     seen = at.only()
     for dim in _dims(at, len(seen.dims), "dims"):
-        size = math.prod(seen.dims[dim])
+        size = seen.size(dim)
         seen = _along(seen, dim, _from(size - 1, -1), 1, -1, size)
     return seen
 
@@ -580,21 +579,14 @@ def _roll(at: At) -> Sight:
     if dims is None:
         raise Unknown
     for dim, shift in zip(dims, at.get("shifts"), strict=True):
-        size = math.prod(seen.dims[dim])
+        size = seen.size(dim)
         if seen.constant(dim) or shift % size == 0:
             continue
         seen = seen.single(dim)
         (piece,) = seen.pieces(dim)
-        seen = _keep(seen, {dim: [replace(piece, change=_rolled(size, shift))]})
+        places = [(place - shift) % size for place in range(size)]
+        seen = _keep(seen, {dim: [replace(piece, change=_written_out(places))]})
     return seen
-
-
-def _rolled(size: int, shift: int) -> Callable[[Func], Moved]:
-    def change(func: Func) -> Moved:
-        ends = [func.at((place - shift) % size) for place in range(size)]
-        return 0, 0, Func(tuple(e[0] for e in ends), tuple(e[1] for e in ends), 0, True)
-
-    return change
 
 
 def _joined(at: At, stacked: bool) -> Sight:
@@ -613,11 +605,11 @@ def _joined(at: At, stacked: bool) -> Sight:
             continue
         seen = at.sights[value]
         if stacked:
-            pieces = [seen.pieces(d) for d in range(len(seen.dims))]
+            pieces = seen.axes()
             found.append(seen.remake([*pieces[:dim], [Piece(shape[dim])], *pieces[dim:]]))
         else:
             fixed = dict.fromkeys(seen.flat(dim), 0)
-            mixed = any(seen.mixed[place] for place in seen.flat(dim))
+            mixed = seen.mixes(dim)
             found.append(_keep(seen, {dim: [Piece(shape[dim], mixed=mixed)]}, fixed=fixed))
     both = meet(found)
     if apart or any(_differs(each, both) for each in found):
@@ -689,32 +681,27 @@ def _appended(at: At, tensors: Sequence[int], dim: int) -> Sight:
     )
 
 
-def _product(left: str, right: str, added: str = "") -> Rule:
-    def rule(at: At) -> Sight:
-        shape = at.shape
-        found = []
-        one, other = at.sight(left), at.sight(right)
-        columns = len(at.shape_of(right)) > 1
-        if one is not None:
-            rank = len(one.dims)
-            seen = _drop(_gather_all(one, [rank - 1], keep=False), [rank - 1])
-            pieces = [seen.pieces(dim) for dim in range(rank - 1)]
-            found.append(seen.remake([*pieces, [Piece(shape[-1])]]) if columns else seen)
-        if other is not None:
-            rank = len(other.dims)
-            dim = rank - 2 if columns else rank - 1
-            seen = _drop(_gather_all(other, [dim], keep=False), [dim])
-            pieces = [seen.pieces(d) for d in range(len(seen.dims))]
-            if columns and len(at.shape_of(left)) > 1:
-                pieces.insert(rank - 2, [Piece(shape[-2])])
-            elif not columns and len(at.shape_of(left)) > 1:
-                pieces.append([Piece(shape[-1])])
-            found.append(seen.remake(pieces))
-        if added and (more := at.sight(added)) is not None:
-            found.append(broadcast(more, shape))
-        return meet(found)
-
-    return rule
+def _product(at: At) -> Sight:
+    shape = at.shape
+    found = []
+    left, right = FACTORS[at.op.name]
+    one, other = at.sight(left), at.sight(right)
+    rows, columns = (len(at.shape_of(name)) > 1 for name in (left, right))
+    if one is not None:
+        rank = len(one.dims)
+        seen = _drop(_gather_all(one, [rank - 1], keep=False), [rank - 1])
+        found.append(seen.remake([*seen.axes(), [Piece(shape[-1])]]) if columns else seen)
+    if other is not None:
+        rank = len(other.dims)
+        dim = rank - 2 if columns else rank - 1
+        seen = _drop(_gather_all(other, [dim], keep=False), [dim])
+        pieces = seen.axes()
+        if rows:
+            pieces.insert(dim, [Piece(shape[-2 if columns else -1])])
+        found.append(seen.remake(pieces))
+    if left != "self" and (added := at.sight("self")) is not None:
+        found.append(broadcast(added, shape))
+    return meet(found)
 
 
 def _attention(at: At) -> Sight:
@@ -739,7 +726,7 @@ def _im2col(at: At) -> Sight:
         raise Unknown
     grid = []
     for side, (k, s, p, d) in enumerate(zip(*sizes, strict=True)):
-        size = math.prod(seen.dims[2 + side])
+        size = seen.size(2 + side)
         grid.append((size + 2 * p - d * (k - 1) - 1) // s + 1)
         seen = _along(seen, 2 + side, _from(-p, 1), 1, 1, size + 2 * p)
         seen = seen.single(2 + side)
@@ -768,39 +755,33 @@ def _every(step: int) -> Callable[[Func], Moved]:
 def _unfold(at: At) -> Sight:
     seen = at.only()
     dim, size, step = at.get("dimension") % len(seen.dims), at.get("size"), at.get("step")
-    if any(seen.mixed[place] for place in seen.flat(dim)):
+    if seen.mixes(dim):
         raise Unknown
     seen = seen.single(dim)
     source = seen.flat(dim)[0]
-    dims = [seen.pieces(d) for d in range(len(seen.dims))]
+    dims = seen.axes()
     dims[dim] = [Piece(at.shape[dim], source, _every(step))]
     return seen.remake([*dims, [Piece(size, source, _every(1))]])
 
 
-def _pixel_shuffle(at: At) -> Sight:
-    seen, factor = at.only(), at.get("upscale_factor")
-    *batch, channels, height, width = at.shape
-    first = len(batch)
-    cut = view(seen, (*batch, channels, factor, factor, height // factor, width // factor))
-    order = [*range(first), first, first + 3, first + 1, first + 4, first + 2]
-    return view(cut.remake([cut.pieces(dim) for dim in order]), at.shape)
-
-
-def _pixel_unshuffle(at: At) -> Sight:
-    seen, factor = at.only(), at.get("downscale_factor")
-    *batch, channels, height, width = at.shape
-    first = len(batch)
-    cut = view(seen, (*batch, channels // factor**2, height, factor, width, factor))
-    order = [*range(first), first, first + 2, first + 4, first + 1, first + 3]
-    return view(cut.remake([cut.pieces(dim) for dim in order]), at.shape)
-
-
-def _channel_shuffle(at: At) -> Sight:
-    seen, groups = at.only(), at.get("groups")
-    batch, channels, *rest = at.shape
-    cut = view(seen, (batch, groups, channels // groups, *rest))
-    order = [0, 2, 1, *range(3, len(cut.dims))]
-    return view(cut.remake([cut.pieces(dim) for dim in order]), at.shape)
+def _shuffled(at: At) -> Sight:
+    """pixel_shuffle, pixel_unshuffle, channel_shuffle: the axes are cut, put into another order, and joined."""
+    seen = at.only()
+    sizes: tuple[int, ...]
+    if at.op.name == "channel_shuffle":
+        groups = at.get("groups")
+        batch, (channels, *rest) = at.shape[:1], at.shape[1:]
+        sizes, order = (groups, channels // groups, *rest), [1, 0, *range(2, 2 + len(rest))]
+    else:
+        batch, (channels, height, width) = at.shape[:-3], at.shape[-3:]
+        if at.op.name == "pixel_shuffle":
+            r = at.get("upscale_factor")
+            sizes, order = (channels, r, r, height // r, width // r), [0, 3, 1, 4, 2]
+        else:
+            r = at.get("downscale_factor")
+            sizes, order = (channels // r**2, height, r, width, r), [0, 2, 4, 1, 3]
+    cut, first = view(seen, (*batch, *sizes)), len(batch)
+    return view(_permuted(cut, [*range(first), *(first + dim for dim in order)]), at.shape)
 
 
 def _halves(at: At) -> Sight:
@@ -808,8 +789,10 @@ def _halves(at: At) -> Sight:
     seen = at.only()
     dim = at.get("dim", -1) % len(seen.dims)
     size = at.shape[dim]
-    if any(seen.mixed[place] for place in seen.flat(dim)):
-        return _along(seen, dim, _from(0, 1), 1, 1, size) if seen.constant(dim) else _never()
+    if seen.mixes(dim):
+        if not seen.constant(dim):
+            raise Unknown
+        return _along(seen, dim, _from(0, 1), 1, 1, size)
     return meet([_cut(seen, dim, 0, 1, size), _cut(seen, dim, size, 1, size)])
 
 
@@ -822,7 +805,7 @@ def _resized(at: At) -> Sight:
     corners = bool(at.get("align_corners", False))
     for side in range(sides):
         dim = len(seen.dims) - sides + side
-        size, wanted, scale = math.prod(seen.dims[dim]), at.shape[dim], scales[side]
+        size, wanted, scale = seen.size(dim), at.shape[dim], scales[side]
         if corners:
             step = Fraction(size - 1, wanted - 1) if wanted > 1 else Fraction(0)
         else:
@@ -847,10 +830,6 @@ def _weighted(name: str, step: Fraction, corners: bool) -> Callable[[int], list[
         return [first - 1, first, first + 1, first + 2] if "bicubic" in name else [first, first + 1]
 
     return taps
-
-
-def _never() -> Sight:
-    raise Unknown
 
 
 POINTWISE = (
@@ -896,18 +875,14 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("split", "split_with_sizes"), _split),
     **dict.fromkeys(("index", "unsafe_index"), _indexed),
     **dict.fromkeys(("transpose", "t"), _transpose),
+    **dict.fromkeys(MATRIX_PRODUCTS, _product),
+    **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle", "channel_shuffle"), _shuffled),
     "adaptive_avg_pool2d": _adaptive,
-    "addmm": _product("mat1", "mat2", "self"),
-    "addmv": _product("mat", "vec", "self"),
-    "baddbmm": _product("batch1", "batch2", "self"),
     "batch_norm": _batch_norm,
-    "bmm": _product("self", "mat2"),
     "cat": lambda at: _joined(at, False),
-    "channel_shuffle": _channel_shuffle,
     "constant_pad_nd": _padded,
     "convolution": _convolve,
     "copy": _copy,
-    "dot": _product("self", "tensor"),
     "expand": _expand,
     "flip": _flip,
     "glu": _halves,
@@ -915,11 +890,7 @@ RULES: dict[str, Rule] = {
     "im2col": _im2col,
     "index_select": _index_select,
     "layer_norm": _layer_norm,
-    "mm": _product("self", "mat2"),
-    "mv": _product("self", "vec"),
     "permute": _permute,
-    "pixel_shuffle": _pixel_shuffle,
-    "pixel_unshuffle": _pixel_unshuffle,
     "repeat": _repeat,
     "roll": _roll,
     "scaled_dot_product_attention": _attention,
@@ -943,7 +914,7 @@ def constant(graph: Graph, value: int) -> torch.Tensor | None:
     """The numbers of a small tensor that depends on no input and no weight, such as the places of an interpolation;
     None for any other."""
     known: dict[int, torch.Tensor] = {}
-    held = {each.value: each.data for each in graph.constants}
+    held = {each.value: each for each in graph.constants}
 
     def numbers(number: int, depth: int) -> torch.Tensor:
         if number in known:
@@ -952,11 +923,11 @@ def constant(graph: Graph, value: int) -> torch.Tensor | None:
         if found.numel > LARGEST_CONSTANT or depth > 40:
             raise Unknown
         if number in held:
-            data = held[number]
-            if data is None:
+            made = tensor_of(graph, held[number])
+            if made is None:
                 raise Unknown
-            known[number] = torch.tensor(data, dtype=getattr(torch, found.dtype)).reshape(found.shape)
-            return known[number]
+            known[number] = made
+            return made
         op = graph.maker.get(number)
         if op is None or op.name not in COMPUTED or op.writes or len(op.outputs) != 1:
             raise Unknown

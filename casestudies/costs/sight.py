@@ -40,6 +40,11 @@ class Func:
     jump: int
     finite: bool = False
 
+    @classmethod
+    def listed(cls, ends: Sequence[tuple[Ends, Ends]]) -> Func:
+        """The ends at each place, one by one."""
+        return cls(tuple(low for low, _ in ends), tuple(high for _, high in ends), 0, True)
+
     @property
     def period(self) -> int:
         return len(self.lows)
@@ -101,7 +106,7 @@ def resample(func: Func, taps: Callable[[int], Iterable[int]], period: int, shif
             if not ends or any(low > next_low for (low, _), (next_low, _) in pairwise(ends)):
                 raise Unknown
             found.append((min(low for low, _ in ends), max(high for _, high in ends)))
-        return 0, 0, Func(tuple(e[0] for e in found), tuple(e[1] for e in found), 0, True)
+        return 0, 0, Func.listed(found)
     turns = func.period // math.gcd(func.period, shift)
     if period * turns > LARGEST_TABLE:
         raise Unknown
@@ -143,13 +148,12 @@ def joined(funcs: Sequence[Func | None], sizes: Sequence[int]) -> Moved:
     lows, highs = _table(funcs, sizes, length)
     jump = first.jump if first else 0
     if ruled:
-        rising = all(a <= b for ends in (lows, highs) for a, b in zip(ends, ends[1:], strict=False))
+        rising = all(a <= b for ends in (lows, highs) for a, b in pairwise(ends))
         if rising and (sizes[0] == 1 or lows[0] + jump >= lows[-1] and highs[0] + jump >= highs[-1]):
             return normal(lows, highs, jump)
-    length = math.prod(sizes)
-    if length > LARGEST_TABLE:
+    if math.prod(sizes) > LARGEST_TABLE:
         raise Unknown
-    lows, highs = _table(funcs, sizes, length)
+    lows, highs = _table(funcs, sizes, math.prod(sizes))
     return 0, 0, Func(tuple(lows), tuple(highs), 0, True)
 
 
@@ -299,7 +303,7 @@ class Sight:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(math.prod(factors) for factors in self.dims)
+        return tuple(map(math.prod, self.dims))
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -318,6 +322,18 @@ class Sight:
             Piece(size, place, None, self.mixed[place])
             for size, place in zip(self.dims[dim], self.flat(dim), strict=True)
         ]
+
+    def axes(self) -> list[list[Piece]]:
+        """The factors of every axis, unchanged."""
+        return [self.pieces(dim) for dim in range(len(self.dims))]
+
+    def size(self, dim: int) -> int:
+        """How many places an axis has."""
+        return math.prod(self.dims[dim])
+
+    def mixes(self, dim: int) -> bool:
+        """Whether an axis has a factor that is `mixed`."""
+        return any(self.mixed[place] for place in self.flat(dim))
 
     def constant(self, dim: int) -> bool:
         """Whether all places of an axis see the same."""
@@ -398,10 +414,9 @@ class Sight:
         places = list(self.flat(dim))
         sizes = self.dims[dim]
         if not sizes:
-            dims = [[Piece(1)] if d == dim else self.pieces(d) for d in range(len(self.dims))]
-            return self.remake(dims)
-        size = math.prod(sizes)
-        mixed = any(self.mixed[place] for place in places)
+            return self.remake([*self.axes()[:dim], [Piece(1)], *self.axes()[dim + 1 :]])
+        size = self.size(dim)
+        mixed = self.mixes(dim)
         sides = []
         start = places[0]
         for side in self.sides:
@@ -509,20 +524,12 @@ def view(sight: Sight, shape: Sequence[int]) -> Sight:
     if 0 in shape or 0 in sight.shape:
         raise Unknown
     old = [(size, place) for place, size in enumerate(sight.sizes) if size > 1]
-    cuts = {1}
-    for sizes in ([size for size, _ in old], shape):
-        product = 1
-        for size in reversed(sizes):
-            product *= size
-            cuts.add(product)
-    edges = sorted(cuts)
-    if any(b % a for a, b in zip(edges, edges[1:], strict=False)):
-        raise Unknown
+    edges = _edges([[size for size, _ in old], shape])
     parts: list[tuple[int, Piece]] = []  # where each begins, fastest first
     below = 1
     for size, place in reversed(old):
         inner = [edge for edge in edges if below <= edge <= below * size]
-        sizes = [b // a for a, b in zip(inner, inner[1:], strict=False)]
+        sizes = [b // a for a, b in pairwise(inner)]
         for number, part in enumerate(sizes):
             change = None if len(sizes) == 1 else _part_of(sizes[::-1], len(sizes) - 1 - number)
             parts.append((inner[number], Piece(part, place, change, sight.mixed[place])))
@@ -534,6 +541,20 @@ def view(sight: Sight, shape: Sequence[int]) -> Sight:
         dims.append(inside[::-1] or [Piece(1)])
         below *= size
     return sight.remake(dims[::-1])
+
+
+def _edges(factors: Iterable[Sequence[int]]) -> list[int]:
+    """After how many numbers a factor ends in any of these shapes of the same size, counted from the last one."""
+    cuts = {1}
+    for sizes in factors:
+        product = 1
+        for size in reversed(sizes):
+            product *= size
+            cuts.add(product)
+    edges = sorted(cuts)
+    if any(b % a for a, b in pairwise(edges)):
+        raise Unknown
+    return edges
 
 
 def _part_of(sizes: Sequence[int], number: int) -> Callable[[Func], Moved]:
@@ -550,9 +571,9 @@ def broadcast(sight: Sight, shape: Sequence[int]) -> Sight:
     dims = [[Piece(size)] for size in shape[:missing]]
     fixed = {}
     for dim, size in enumerate(shape[missing:]):
-        if math.prod(sight.dims[dim]) == size:
+        if sight.size(dim) == size:
             dims.append(sight.pieces(dim))
-        elif math.prod(sight.dims[dim]) == 1:
+        elif sight.size(dim) == 1:
             fixed.update(dict.fromkeys(sight.flat(dim), 0))
             dims.append([Piece(size)])
         else:
@@ -590,16 +611,8 @@ def _alike(sights: Sequence[Sight]) -> list[Sight]:
     shape = sights[0].shape
     fine: list[list[int]] = []
     for dim in range(len(shape)):
-        cuts = {1}
-        for each in sights:
-            product = 1
-            for size in reversed(each.dims[dim]):
-                product *= size
-                cuts.add(product)
-        edges = sorted(cuts)
-        if any(b % a for a, b in zip(edges, edges[1:], strict=False)):
-            raise Unknown
-        fine.append([b // a for a, b in zip(edges, edges[1:], strict=False)][::-1] or [1])
+        edges = _edges([each.dims[dim] for each in sights])
+        fine.append([b // a for a, b in pairwise(edges)][::-1] or [1])
     flat = [size for sizes in fine for size in sizes]
     found = []
     for each in sights:

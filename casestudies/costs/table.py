@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 
 BYTES = 4  # of one fp32 number
@@ -29,6 +29,26 @@ def noun(image: Image) -> str:
     """What one sample is: an image, or an input of another kind."""
     inputs = each_input(image)
     return "image" if len(inputs) == 1 and len(inputs[0]) == 3 else "input"
+
+
+def aligned(rows: list[tuple[str, ...]]) -> tuple[str, list[str]]:
+    """A rule as wide as the table, and its lines: the first column begins on the left, numbers end on the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for name, *numbers in rows:
+        cells = [n.rjust(width) for n, width in zip(numbers, widths[1:], strict=True)]
+        lines.append("  ".join([name.ljust(widths[0]), *cells]).rstrip())
+    return "-" * (sum(widths) + 2 * (len(widths) - 1)), lines
+
+
+def as_html(caption: str, columns: Iterable[str], body: str, foot: str, notes: Iterable[str]) -> str:
+    """A table that stands alone: its own style, colours derived from the page's text colour."""
+    head = "".join(f'<th scope="col">{name}</th>' for name in columns)
+    return (
+        f'<div class="ledger"><style>{STYLE}</style><table><caption>{html.escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>"
+        f"{''.join(f'<p>{html.escape(note)}</p>' for note in notes)}</div>"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +156,10 @@ class Ledger:
         return f"{self.network}, {inputs}", "MACs of convolutions and linear layers; memory in bytes"
 
     def __str__(self) -> str:
-        cells = list(self._cells())
-        widths = [max(map(len, column)) for column in zip(COLUMNS, self._totals(), *cells, strict=True)]
-
-        def line(row: tuple[str, ...]) -> str:
-            name, *numbers = row
-            columns = [name.ljust(widths[0])]
-            columns += [n.rjust(w) for n, w in zip(numbers, widths[1:], strict=True)]
-            return "  ".join(columns).rstrip()
-
-        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-        table = [line(COLUMNS), rule, *map(line, cells), rule, line(self._totals())]
-        return "\n".join([*self._caption(), *table, *self.notes])
+        rule, (head, *rows, total) = aligned([COLUMNS, *self._cells(), self._totals()])
+        return "\n".join([*self._caption(), head, rule, *rows, rule, total, *self.notes])
 
     def _repr_html_(self) -> str:
-        """A table that stands alone: its own style, colours derived from the page's text colour."""
         totals = (None, None, self.parameters, self.macs, self.activation_memory, None)
 
         def bar(value: int, total: int | None) -> str:
@@ -165,16 +174,9 @@ class Ledger:
             bars = ["", *(bar(v, t) for v, t in zip(values, totals[2:5], strict=True)), ""]
             numbers = "".join(f"<td{b}>{cell}</td>" for b, cell in zip(bars, cells[1:], strict=True))
             body.append(f'<tr><th scope="row">{name.strip()}</th>{numbers}</tr>')
-        head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
         foot = "".join(f"<td>{cell}</td>" for cell in self._totals()[1:])
-        caption = html.escape("; ".join(self._caption()))
-        return (
-            f'<div class="ledger"><style>{STYLE}</style>'
-            f"<table><caption>{caption}</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
-            f'<tfoot><tr><th scope="row">total</th>{foot}</tr></tfoot></table>'
-            f"{''.join(f'<p>{html.escape(note)}</p>' for note in self.notes)}</div>"
-        )
+        foot = f'<tr><th scope="row">total</th>{foot}</tr>'
+        return as_html("; ".join(self._caption()), COLUMNS, "".join(body), foot, self.notes)
 
     def to_csv(self) -> str:
         """Write the rows as comma-separated values, with a header and without totals.

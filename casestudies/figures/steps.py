@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from casestudies.costs.fitting import Terms, Unfit, check_image, check_network, explained, record_image
+from casestudies.costs.fitting import Terms, check_image, check_network, record_image
 from casestudies.figures.palette import wanted
 from casestudies.graph import Call, Graph, Op, unwrapped
 
@@ -158,11 +158,7 @@ def graph_of(module: nn.Module, image: Sequence[int], name: str = "module") -> G
     Raises TypeError for anything but a module, and ValueError for an image that does not fit, as `ledger` does.
     """
     check_network(module, name)
-    sizes = check_image(image)
-    try:
-        return record_image(module, sizes, training=False)[0]
-    except Unfit as unfit:
-        raise explained(module, sizes, Terms(False), unfit) from None
+    return record_image(module, check_image(image), Terms(training=False))[0]
 
 
 def trace(module: nn.Module, image: Sequence[int]) -> list[Step]:
