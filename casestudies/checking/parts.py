@@ -175,7 +175,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Call:
-    """The arguments of one call of a student's function, which `call` makes and a `view` of `Values` reads.
+    """The arguments of one call of a student's function, as `call` makes it.
 
     The calls in a `~casestudies.Graph` are another class, `casestudies.graph.Call`.
     """
