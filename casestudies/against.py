@@ -32,11 +32,10 @@ CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2
 class Line:
     """One reason why a tool counts differently from the ledger."""
 
-    #: The tool's convention, in words. The last line, ``"not explained"``, holds what no rule covers, and names the
-    #: layers or operations concerned.
+    #: The tool's convention, in words. In a last line that begins with ``"not explained"``, it names the layers or
+    #: operations that no rule covers.
     reason: str
-    #: How many layers or operations the reason applies to; 1 for all that is not explained.
-    places: int
+    places: int  #: How many layers or operations the reason applies to; 1 for what is not explained.
     macs: int  #: How many more MACs the tool counts; below 0 if fewer.
 
 
@@ -48,9 +47,8 @@ class Comparison:
     network: str  #: The name of the network's class.
     ours: int  #: The MACs of the ledger.
     theirs: int  #: The MACs that the tool counts.
-    lines: tuple[
-        Line, ...
-    ]  #: The reasons for the difference, and what is not explained; their MACs sum to it.
+    #: The reasons for the difference, and what is not explained; their MACs sum to it.
+    lines: tuple[Line, ...]
 
     @property
     def difference(self) -> int:
@@ -279,10 +277,9 @@ def against(
 ) -> list[Comparison | Failure]:
     """Have other tools count a network's MACs on one image, and explain where they differ from the ledger.
 
-    The network is counted in evaluation. The tools are not dependencies of this package: install those that you want
-    to ask, as in `pip install torchinfo fvcore ptflops calflops transformers` (calflops needs the last). They run
-    copies of the network, so that it stays as it was; the torch functions that they wrap are restored, and
-    so is the state of torch's random number generator.
+    The network is counted in evaluation. The tools are no dependencies of this package: install those that you want
+    to ask. They run copies of the network, so that it stays as it was; the torch functions that they wrap are
+    restored, and so is the state of torch's random number generator.
 
     Args:
         network: A module on the CPU.

@@ -38,15 +38,15 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
     """Write a network in evaluation as a model in ONNX, a file format that other programs read.
 
     The model takes `images` (batch, channels, height, width) and returns `logits`; weights and images are float32,
-    the opset is 17. The batch size stays free, but decisions made in Python are frozen: of a branch on numbers
-    (``if x.sum() > 0``), the side that is taken for two and three random images is written, and no other. If
-    onnxruntime is installed, the model and the network are compared on random images, in batches of 1, 2 and 5, to
-    about 1e-3 of the largest output.
+    the opset is 17. If onnxruntime is installed, the model and the network are compared on random images, in batches
+    of 1, 2 and 5, to about 1e-3 of the largest output.
+
+    The batch size stays free, but decisions made in Python are frozen. Of a branch on numbers (``if x.sum() > 0``),
+    the model has only the side that was taken for two and three random images.
 
     Args:
-        network: Any module that takes one tensor of images and returns one tensor of float32. It runs in evaluation
-            and is put back into its own mode; what its forward() changes in any run, such as a counter, is changed
-            here too.
+        network: Any module that takes one tensor of images and returns one tensor of float32. It runs in evaluation,
+            and is put back into its own mode. What its forward() changes in every run, such as a counter, is changed.
         image: The sizes of one image without the batch, (channels, height, width).
 
     Returns:

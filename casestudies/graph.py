@@ -73,8 +73,8 @@ class Ref:
     value: int  #: The place of the tensor in Graph.values.
 
 
-#: What an operation is given, which is a number, a string (a dtype or a memory format is written as
-#: ``"torch.float64"``), None, a tensor as a `casestudies.graph.Ref`, or a tuple of these, nested to any depth.
+#: What an operation is given, that is, a number, a string, None, a tensor as a `casestudies.graph.Ref`, or a tuple of
+#: these, nested to any depth. A dtype or a memory format is a string such as ``"torch.float64"``.
 Argument = Ref | bool | int | float | complex | str | None | tuple["Argument", ...]
 NAN = math.nan  # the only NaN in a graph: a tuple compares it by identity, and so as equal to itself
 
@@ -83,13 +83,13 @@ NAN = math.nan  # the only NaN in a graph: a tuple compares it by identity, and 
 class Value:
     """A tensor of the computation: its shape and dtype, and the memory behind it.
 
-    What a `view` reads of an answer is another class, `casestudies.checking.parts.Value`.
+    The values that a check compares are another class, `casestudies.checking.parts.Value`.
     """
 
     shape: tuple[int, ...]  #: The shape, with the batch.
     dtype: str  #: The dtype by its name, such as ``"float32"``.
-    #: A number for the storage, the block of memory that the tensor's elements lie in. It is the same for values
-    #: that share their memory, as views of one tensor do, or that tensor after an in-place write.
+    #: The number of the storage, the block of memory in which its elements lie. Values that share their memory have
+    #: the same number, as do the views of a tensor, and the tensor after it was written in place.
     storage: int
     #: Whether a gradient flows through it; False if the graph was recorded without `grad`.
     requires_grad: bool = False
@@ -124,31 +124,30 @@ class _Keyed:
 class Op(_Keyed):
     """One operation of torch: what it was given, and the values that it made.
 
-    One kind of entry is not a torch operation. If a tensor is read after a view of it, that is, another tensor over
-    the same memory, has been written in place, an entry ``"changed"`` with an empty `overload` makes the value that
-    stands for the tensor from then on. Its arguments are `self`, the value before, and `by`, the value that was
-    written.
+    *Names.* Operations that compute the same thing share a name. The trailing underscore of an in-place operation is
+    dropped (`relu_` is ``"relu"``), and so are leading ones (`_linalg_svd` is ``"linalg_svd"``). Several kernels have
+    one name: `native_batch_norm` is ``"batch_norm"``, and `_unsafe_view` is ``"view"``.
+
+    *Changed tensors.* One kind of entry is no operation of torch. If a view of a tensor is written in place, and the
+    tensor itself is read afterwards, an entry ``"changed"`` makes a new value, which stands for the tensor from then
+    on. Its `overload` is empty. Its arguments are `self`, the value before, and `by`, the value that was written.
     """
 
-    #: The name, such as ``"convolution"``. Operations that compute the same thing share a name. The trailing
-    #: underscore of an in-place operation (`relu_`) and any leading ones (`_linalg_svd` is ``"linalg_svd"``) are
-    #: dropped, and several kernels have one name (`native_batch_norm` is ``"batch_norm"``, `_unsafe_view` is
-    #: ``"view"``).
-    name: str
-    #: The exact operation, such as ``"convolution.default"``, which `casestudies.replay.replay` carries out. A
-    #: namespace other than `aten` stands before it. It is empty for ``"changed"``.
+    name: str  #: The name, such as ``"convolution"``.
+    #: The exact operation, such as ``"convolution.default"``, after its namespace if that is not `aten`; ``""`` for
+    #: ``"changed"``.
     overload: str
-    #: Pairs of a name, as in torch's schema, and what was given. Arguments that have the schema's default, which is
-    #: not always that of a module, are omitted.
+    #: Pairs of a name, as in torch's schema, and what was given. Arguments that have the schema's default are left
+    #: out; it is not always the default of the module.
     arguments: tuple[tuple[str, Argument], ...]
     outputs: tuple[int, ...]  #: The values that it made, as places in Graph.values.
-    #: The values that it changed in place. An output stands for each of them afterwards, if the operation returns
-    #: it (a batch norm does not return its running statistics).
+    #: The values that it changed in place, as places in Graph.values. If the operation returns one, an output stands
+    #: for it afterwards; a batch norm does not return its running statistics.
     writes: tuple[int, ...] = ()
     random: bool = False  #: Whether it draws random numbers.
     call: int = field(default=0, compare=False)  #: The module that asked for it, as a place in Graph.calls.
-    #: The number of the line, outside of torch and the standard library, that asked for it, without the name of
-    #: its file; None unless lines were recorded.
+    #: The number of the line, outside of torch and the standard library, that asked for it; None unless lines were
+    #: recorded. The name of the file is not kept.
     line: int | None = field(default=None, compare=False)
 
     def _key(self) -> tuple[Any, ...]:
@@ -158,7 +157,7 @@ class Op(_Keyed):
 
     @property
     def reads(self) -> tuple[int, ...]:
-        """The values that the result is computed from, in order, as places in `casestudies.Graph.values`."""
+        """The values from which the result is computed, in order, as places in `casestudies.Graph.values`."""
         return tuple(_reads(self.arguments))
 
     def setting(self, name: str, default: Any = None) -> Any:
@@ -187,9 +186,10 @@ class Held:
     dtype: str  #: The dtype by its name, such as ``"float32"``.
     requires_grad: bool  #: Whether it is trained, even if the graph was recorded without `grad`.
     value: int | None  #: Its place in Graph.values; None if no operation reads it.
-    written: bool = False  #: Whether the run changed it, as the statistics of a batch norm in training.
-    #: Its number among the tensors of the network, where those of parameters() come first and those of buffers()
-    #: follow.
+    written: bool = (
+        False  #: Whether the run changed it, as it does the statistics of a batch norm in training.
+    )
+    #: Its number among the network's tensors, those of parameters() first and then those of buffers().
     place: int = field(default=0, compare=False)
     holder: str = field(default="", compare=False)  #: The class of the module that holds it.
 
@@ -216,14 +216,14 @@ class Call:
 class Constant(_Keyed):
     """A tensor that the network made or held without calling it a buffer: its numbers, or a digest of them.
 
-    For more than `~casestudies.graph.LARGEST_CONSTANT` numbers there is a digest (SHA-256) instead. A tensor without
-    contents has neither.
+    If there are more than `~casestudies.graph.LARGEST_CONSTANT` numbers, a digest (SHA-256) is kept in their place. A
+    tensor without contents has neither.
     """
 
     value: int  #: The place of the tensor in Graph.values.
     #: The numbers, row by row; None if they are not kept.
     data: tuple[bool | int | float | complex, ...] | None
-    digest: str = ""  #: The digest of the numbers, if they are too many to be kept.
+    digest: str = ""  #: The digest of the numbers; ``""`` if they are kept, or if there are none.
 
     def _key(self) -> tuple[Any, ...]:
         return _exact((self.value, self.data, self.digest))
@@ -233,19 +233,7 @@ class Constant(_Keyed):
 class Graph(_Keyed):
     """A recorded computation: its tensors, its operations, and the network's parameters, buffers and modules.
 
-    Other fields refer to a tensor by its place in `values`.
-
-    Two graphs are equal if
-
-    - torch ran the same operations in the same order, on the same shapes and dtypes, in the same mode, with the same
-      constants;
-    - the network holds as many parameters and as many buffers, of the same shapes and dtypes, the unused ones in the
-      same order;
-    - and it returns its tensors in the same structure, along with the same other values.
-
-    ReLU in place is another operation than ReLU. Names, modules, device and the contents of inputs, parameters and
-    buffers do not count. What requires a gradient does: a network with a frozen weight has another graph, and so has
-    a run that records gradients, if anything requires one.
+    :ref:`When two graphs are equal <graph-equal>` says what `==` compares.
 
     >>> from casestudies import record
     >>> image = torch.empty(1, 1, 32, 32, device="meta")
@@ -259,27 +247,28 @@ class Graph(_Keyed):
     network: str = field(compare=False)  #: The name of the network's class.
     training: bool  #: Whether it was recorded in training mode.
     inputs: tuple[int, ...]  #: The tensors that went in, as places in `values`.
-    #: What the network returns, as an `~casestudies.graph.Argument`, that is, a tensor as a
-    #: `~casestudies.graph.Ref`, a number, a string, None, or a tuple of these, nested to any depth. A whole number of
-    #: 2⁶⁴ or more in absolute value is a string. A dictionary, and a dataclass or another object that holds tensors,
-    #: becomes its values, without keys, and anything else the name of its class.
+    #: What the network returns.
+    #:
+    #: - A tensor is a `~casestudies.graph.Ref`, and a tuple or list is a tuple.
+    #: - A dictionary is a tuple of its values, without keys; so is a dataclass or another object that holds tensors.
+    #: - Numbers, strings and None stay as they are; a whole number of 2⁶⁴ or more in absolute value becomes a string.
+    #: - Anything else is the name of its class.
     output: Argument
-    #: All tensors, which are the inputs, the parameters and buffers that are read, constants, and results of
-    #: operations.
+    #: All tensors of the run, that is, the inputs, the parameters and buffers that are read, the constants, and the
+    #: results of operations.
     values: tuple[Value, ...]
-    #: The operations, in the order in which they ran; they read only what comes before them. A ``"changed"``
-    #: stands where the tensor is next read.
+    #: The operations, in the order in which they ran; a ``"changed"`` stands where its tensor is next read.
     ops: tuple[Op, ...]
     state: tuple[Held, ...]  #: The parameters and buffers, in the order of first use, the unused ones last.
     constants: tuple[Constant, ...] = ()  #: The tensors that are neither inputs nor state nor results.
-    #: The modules that ran; the first is the network itself.
+    #: The modules that ran, the network itself first.
     calls: tuple[Call, ...] = field(default=(), compare=False)
-    #: The values that autograd saves for the backward pass, weights included, as places in `values`; one that is
-    #: saved twice appears twice. It is empty if the graph was recorded without `grad`.
+    #: The values that autograd saves for the backward pass, weights included, as places in `values`. One that is
+    #: saved twice appears twice. Empty without `grad`.
     saved: tuple[int, ...] = field(default=(), compare=False)
     grad: bool = field(default=False, compare=False)  #: Whether gradients were recorded.
-    #: The names of functions with a backward pass of their own (torch.autograd.Function), and ``"checkpoint"``
-    #: for one that computes again what it did not keep; only known with `grad`.
+    #: The names of functions with a backward pass of their own (torch.autograd.Function), with ``"checkpoint"`` for
+    #: one that computes again what it did not keep. Empty without `grad`.
     functions: tuple[str, ...] = field(default=(), compare=False)
 
     def _key(self) -> tuple[Any, ...]:
@@ -305,17 +294,17 @@ class Graph(_Keyed):
 
     @property
     def unused(self) -> tuple[Held, ...]:
-        """The parameters and buffers that no operation reads."""
+        """The parameters and buffers that no operation reads, in their order."""
         return tuple(held for held in self.state if held.value is None)
 
     @cached_property
     def maker(self) -> dict[int, Op]:
-        """The operation that made each value; inputs, parameters, buffers and constants have no entry."""
+        """The operation that made each value, by place in `values`; only results of operations have an entry."""
         return {value: op for op in self.ops for value in op.outputs}
 
     @cached_property
     def readers(self) -> dict[int, tuple[Op, ...]]:
-        """The operations that read each value, in order; a value that none reads has no entry."""
+        """The operations that read each value, by place in `values`; a value that none reads has no entry."""
         found: dict[int, list[Op]] = {}
         for op in self.ops:
             for value in dict.fromkeys(op.reads):
@@ -324,7 +313,7 @@ class Graph(_Keyed):
 
     @cached_property
     def owner(self) -> dict[int, Held]:
-        """The parameter or buffer behind each value that is one."""
+        """The parameter or buffer behind each value that is one, by place in `values`."""
         return {held.value: held for held in self.state if held.value is not None}
 
     @property
@@ -399,8 +388,8 @@ class Graph(_Keyed):
     def from_json(text: str) -> Graph:
         """Read a graph that `to_json` wrote.
 
-        The text may come from anywhere: what is not of that form is refused. Whether the operations would give
-        these shapes is not checked; `casestudies.replay.replay` checks that.
+        The text may come from anywhere: what is not of that form is refused. Whether the operations would return
+        these shapes is checked by `casestudies.replay.replay` alone.
 
         Args:
             text: The JSON text, of at most 50,000,000 characters.
@@ -596,22 +585,23 @@ def record(
 ) -> Graph:
     """Run a module once and write down what it computes.
 
-    If any input is on the meta device, where tensors have a shape and a dtype but no contents, nothing is computed
-    and no weight is copied: for the run, such tensors stand for the module's weights. Give such an input the dtype
-    of the weights; if the module refuses one of another precision, it runs again with the input in theirs,
-    and the graph writes ``"float32"`` for the input and the weights. With other inputs the module runs as usual,
-    with its own weights, and what it changes, such as the statistics of a batch norm, stays changed.
+    *On the meta device.* If any input is on the meta device, nothing is computed and no weight is copied: tensors
+    without contents stand for the module's weights. Give such an input the dtype of the weights. If the module
+    refuses one of another precision, it runs again with the input in theirs, and the graph writes ``"float32"`` for
+    the input and the weights.
+
+    *On other devices.* The module runs as usual, with its own weights. What it changes, such as the statistics of a
+    batch norm, stays changed.
 
     Args:
         module: Any module.
         *inputs: What the module is called with: tensors, or anything else that it takes.
         training: Whether the module runs in training mode; False by default. Its own mode stays as it was.
-        grad: Whether gradients are recorded, so that the graph knows which values require one and what autograd
-            saves for the backward pass. By default the run is under `torch.no_grad()`.
-        lines: Whether each operation knows the line of the file, outside of torch, that asked for it; False by
-            default.
-        call: What is called with the inputs in place of the module, such as ``lambda x: module(x, flag=True)`` for
-            arguments by name; by default the module itself.
+        grad: Whether to record which values require a gradient, and what autograd saves for the backward pass. By
+            default the run is under `torch.no_grad()`.
+        lines: Whether to record the line of code that asked for each operation; False by default.
+        call: What is called with the inputs in place of the module, as for arguments by name:
+            ``lambda x: module(x, flag=True)``. By default it is the module itself.
 
     Returns:
         A `~casestudies.Graph`.

@@ -38,7 +38,7 @@ class Replayed:
     inputs: tuple[Tensor, ...]  #: The tensors that went in, as they are afterwards.
     #: The parameters and buffers that the graph uses, by name, as they are afterwards.
     state: dict[str, Tensor]
-    values: dict[int, Tensor]  #: All tensors, by their places in ``graph.values``.
+    values: dict[int, Tensor]  #: All tensors, by place in ``graph.values``.
 
 
 def replay(
@@ -51,22 +51,8 @@ def replay(
     """Run a graph's operations again, on other tensors of the same shapes.
 
     Gradients are recorded as torch's mode says, and random numbers come from torch's generator. In-place writes
-    change the tensors you pass: pass copies of anything you want kept.
-
-    *Dtypes.* Shapes are checked, dtypes are not: each result has the dtype that torch returns.
-
-    - Inputs and weights must have dtypes that go together. A graph of float32 runs on inputs and weights of float64.
-      If torch refuses a mixture, as in a convolution, a `ReplayError` is raised.
-    - Constants have the dtype that the graph says, and so have the results of conversions and of functions such as
-      `torch.zeros`. A conversion that had nothing to convert in the recording is not in the graph.
-
-    *Limits.* They keep a graph from a stranger from filling the memory.
-
-    - No operation may return more than 64,000,000 numbers, not even as a view of an input.
-    - Most operations, such as `sum`, may not read a tensor of more numbers either: all that is known of their results
-      beforehand is that they are no larger.
-    - All values of the graph, with inputs, weights and views, may have at most 512,000,000 numbers together. Results
-      in `known` count among them, but not against the first limit.
+    change the tensors you pass: pass copies of anything you want kept. Shapes are checked,
+    :ref:`dtypes <graph-dtypes>` are not.
 
     Args:
         graph: A recorded graph.
@@ -74,9 +60,9 @@ def replay(
         state: A dictionary with a tensor for each parameter and buffer that the graph uses, by name, such as
             ``dict(network.named_parameters()) | dict(network.named_buffers())``. ``network.state_dict()`` will do if
             no gradients are wanted and no buffer is left out of it.
-        known: A dictionary with tensors for results of operations, by their places in ``graph.values``. An
-            operation is skipped if all its results are known. If only some are, it runs, and the known ones are
-            ignored. Default: None.
+        known: A dictionary with tensors for results of operations, by their places in ``graph.values``. An operation
+            whose results are all known is skipped; if only some are known, it runs, and they are ignored. Default:
+            None.
 
     Returns:
         A `~casestudies.replay.Replayed`.
@@ -84,11 +70,11 @@ def replay(
     Raises:
         TypeError: An argument is of another type.
         ReplayError: A tensor is missing, or has another shape than the graph says.
-        ReplayError: An item of `known` is not the place of a value, or that of a value which no operation makes, such
-            as an input.
+        ReplayError: A key of `known` is not the place of a value, or is that of an input, or of another value that no
+            operation makes.
         ReplayError: An operation is not among those that are replayed, or fails.
         ReplayError: A constant has more than `casestudies.graph.LARGEST_CONSTANT` numbers (register it as a buffer
-            instead), or one of the limits above is exceeded.
+            instead), or the graph exceeds one of the :ref:`limits <graph-limits>`.
 
     See Also:
         `casestudies.record` makes a graph.

@@ -1,4 +1,4 @@
-"""Every example of the page on the package runs as a reader would run it, and prints what is shown."""
+"""Every example of the pages on the package runs as a reader would run it, and prints what is shown."""
 
 from __future__ import annotations
 
@@ -19,8 +19,15 @@ from torch import nn
 
 from casestudies.zoo import VARIANTS, build
 
-PAGE = (Path(__file__).parents[1] / "book" / "api.md").read_text(encoding="utf-8")
-OBJECTS = re.findall(r"^\.\. auto(?:function|class|exception):: (\S+)$", PAGE, re.MULTILINE)
+BOOK = Path(__file__).parents[1] / "book"
+PAGES = {
+    name: (BOOK / f"{name}.md").read_text(encoding="utf-8") for name in ("api", "api_graph", "api_parts")
+}
+OBJECTS = [
+    path
+    for page in PAGES.values()
+    for path in re.findall(r"^\.\. auto(?:function|class|exception):: (\S+)$", page, re.MULTILINE)
+]
 COLUMN = 86  # characters of code that a laptop shows beside the contents, which tests/browser measures
 NEEDED = {  # not in every clone
     "against": ("torchinfo",),
@@ -38,11 +45,13 @@ def documented(shown: Any) -> Iterator[tuple[str, Any]]:
 
 
 def blocks() -> Iterator[Any]:
-    """The examples that the page itself has, each to be run on its own."""
-    for place, source in enumerate(re.findall(r"^```pycon\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)):
-        known = {"torch": torch, "nn": nn, "__name__": f"the page's block {place}"}
-        test = doctest.DocTestParser().get_doctest(source, known, f"block{place}", None, None)
-        yield pytest.param(test, id=test.name)
+    """The examples that the pages themselves have, each to be run on its own."""
+    for name, page in PAGES.items():
+        found = re.findall(r"^```pycon\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        for place, source in enumerate(found):
+            known = {"torch": torch, "nn": nn, "__name__": f"{name}, block {place}"}
+            test = doctest.DocTestParser().get_doctest(source, known, f"{name}{place}", None, None)
+            yield pytest.param(test, id=test.name)
 
 
 def examples() -> Iterator[Any]:
@@ -51,7 +60,7 @@ def examples() -> Iterator[Any]:
         module, _, name = path.rpartition(".")
         shown = getattr(importlib.import_module(module), name)
         for member, each in documented(shown):
-            # What the page takes for granted, and nothing else of the module. The name of that is needed since a part
+            # What the pages take for granted, and nothing else of the module. The name of that is needed since a part
             # may be declared twice by one module only, and `--doctest-modules` declares it as well.
             known = {"torch": torch, "nn": nn, name: shown, "__name__": shown.__module__}
             test = doctest.DocTestParser().get_doctest(
@@ -62,13 +71,23 @@ def examples() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("test", tuple(examples()))
-def test_an_example_runs_with_what_the_page_takes_for_granted(test: doctest.DocTest) -> None:
+def test_an_example_runs_with_what_the_pages_take_for_granted(test: doctest.DocTest) -> None:
     if missing := [module for module in NEEDED.get(test.name, ()) if find_spec(module) is None]:
         pytest.skip(f"{missing[0]} is not installed")
     told: list[str] = []
     runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS)
     failed, tried = runner.run(test, out=told.append)
     assert tried and not failed, "".join(told)
+
+
+def test_no_example_of_a_page_is_left_out() -> None:
+    """Each line with a prompt is in a block that `blocks` has found."""
+    lines = [line for page in PAGES.values() for line in page.splitlines() if line.lstrip().startswith(">>>")]
+    assert sum(len(case.values[0].examples) for case in blocks()) == len(lines)
+
+
+def test_an_object_has_its_entry_on_one_page() -> None:
+    assert len(OBJECTS) == len(set(OBJECTS))
 
 
 @pytest.mark.parametrize("test", tuple(examples()))
@@ -100,7 +119,7 @@ def expanded(pattern: str) -> list[str]:
 
 def families() -> Iterator[tuple[str, str, list[str], set[str], list[int]]]:
     """The rows of the table: family, year, names, options and sides of images."""
-    table = PAGE.partition("| Networks | Options | Image |\n| --- | --- | --- |\n")[2]
+    table = PAGES["api"].partition("| Networks | Options | Image |\n| --- | --- | --- |\n")[2]
     for line in table.partition("\n\n")[0].splitlines():
         networks, options, sides = (cell.strip() for cell in line.strip("|").split("|"))
         family, year, patterns = re.fullmatch(r"\*\*(.+)\*\*, (\d+): (.+)", networks).groups()  # type: ignore[union-attr]

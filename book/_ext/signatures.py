@@ -1,4 +1,4 @@
-"""Signatures on the page of the package, as a reader would write them.
+"""Signatures on the pages of the package, as a reader would write them.
 
 A class whose fields stand below it is one that the package makes and a reader reads. It shows no constructor, which
 nobody calls, and its fields show no defaults, which nobody meets.
@@ -11,12 +11,11 @@ import typing
 from typing import Any
 
 from docutils import nodes
-from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.inspect import TypeAliasForwardRef
 
-# What sphinx.ext.autodoc writes, and what a reader writes after the imports at the top of the page.
+# What sphinx.ext.autodoc writes, and what a reader writes after the imports that the page assumes.
 SPELLINGS = {
     "[[...], ": "[..., ",
     "~torch.nn.modules.module.Module": "nn.Module",
@@ -35,9 +34,6 @@ ALIASES = {
     **{name: f"The{name}" for name in SHORT},
     **{f"The{name}": TypeAliasForwardRef(short) for name, short in SHORT.items()},
 }
-
-# Names that two classes of the page have. In its contents they stand behind the name of their module.
-TWICE = ("Call", "Value")
 
 
 def spelled(text: str | None) -> str | None:
@@ -63,14 +59,6 @@ def readable(
 
 def with_aliases(app: Sphinx, config: Any) -> None:
     config.autodoc_type_aliases = ALIASES
-
-
-def told_apart(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> None:
-    """Puts the module before the name of a class in the contents, where another class has the same name."""
-    for signature in content.parent.findall(addnodes.desc_signature) if domain == "py" else ():
-        module, shown = signature.get("module", ""), signature.get("_toc_name", "")
-        if shown.partition(".")[0] in TWICE:
-            signature["_toc_name"] = f"{module.rpartition('.')[2]}.{shown}"
 
 
 def type_that_is_no_class(
@@ -120,6 +108,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", with_aliases)
     app.connect("missing-reference", type_that_is_no_class)
     app.connect("autodoc-process-signature", readable)
-    app.connect("object-description-transform", told_apart)
     app.connect("doctree-read", paragraphs_apart)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

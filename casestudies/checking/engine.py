@@ -73,27 +73,28 @@ def check(
 ) -> Report:
     """Compare an answer with the reference of a part of an assignment.
 
-    In a notebook, the report is displayed if the call is the last line of a cell. A mistake in `part` or `answer`
-    raises no exception: for an unknown part, an answer of the wrong kind or an answer that raises, the
+    In a notebook, the report is displayed if the call is the last line of a cell.
+
+    An unknown part, an answer of the wrong kind and an answer that raises are no errors of `check`: the
     `~casestudies.checking.report.Report.state` and the `~casestudies.checking.report.Report.summary` of the report
     say what happened.
+
+    The report opens at one hint step. In a notebook, the later steps open with a click. In a terminal, each further
+    call without `hints` that finds the same fault reveals one more step. A step that has nothing to say is passed
+    over.
 
     Args:
         part: The id of the part, ``"assignment/part"``, such as ``"resnet/basic_block"``.
         answer: The class or function itself, not a call of it.
-        hidden: True marks the check that students do not see. It changes nothing in the report, since the cases of
-            this check are of the same kinds as those of the visible one. If a graded cell calls both, the check
-            runs once, and the worse of the two results counts. Default: False.
-        seed: A whole number from -2⁶³ to 2⁶³ - 1, which fixes the random choices. The
-            `~casestudies.checking.report.Report.seed` of an earlier report repeats the choices of that check. NumPy
-            integers, and integer tensors of one element, are accepted. Default: None, for a new seed.
-        hints: The hint step at which the report opens: ``"symptom"``, ``"place"``, ``"mistake"`` or
-            ``"all"``. In a notebook the later steps open with a click. In a terminal, each further call without
-            `hints` that finds the same fault reveals one more step. A step that has nothing to say is passed over.
-            For any other value the report opens at the symptom, and says so in its
-            `~casestudies.checking.report.Report.notes`. Default: None, for the step that the environment variable
-            CASESTUDIES_HINTS names, as after ``%env CASESTUDIES_HINTS=place`` in a notebook, or ``"symptom"`` if it
-            is not set.
+        hidden: True marks the check that students do not see; the report is the same. If a graded cell calls both
+            the visible and the hidden check, one check runs, and the worse of the two results counts. Default: False.
+        seed: A whole number from -2⁶³ to 2⁶³ - 1, also of NumPy or in a tensor of one element, which fixes the random
+            choices. The `~casestudies.checking.report.Report.seed` of an earlier report repeats the choices of that
+            check. Default: None, for a new seed.
+        hints: The hint step at which the report opens: ``"symptom"``, ``"place"``, ``"mistake"`` or ``"all"``. For
+            any other value it opens at the symptom, and its `~casestudies.checking.report.Report.notes` say so.
+            Default: None, for the step that the environment variable CASESTUDIES_HINTS names, as after ``%env
+            CASESTUDIES_HINTS=place`` in a notebook, or ``"symptom"`` if it is not set.
 
     Returns:
         The `~casestudies.checking.report.Report`, with everything that the check found, however little is shown.

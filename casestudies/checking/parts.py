@@ -60,89 +60,32 @@ from casestudies.sandboxed.messages import Called as Called
 from casestudies.sandboxed.messages import Value as Value
 from casestudies.sandboxed.probe import LAYERS
 
-#: The levels of a free side in the `shape` of a `~casestudies.checking.parts.Space`, small sides of which some are
-#: odd and some even.
+#: Two levels for a free side in the `shape` of a `~casestudies.checking.parts.Space`, small odd sides and small even
+#: ones.
 SIDES = space.SIDES
 
 
 class Reference:
     """The reference block, and the cases in which a student's block must do the same.
 
+    :ref:`How a block is compared <block-compared>` says what counts, and how large a difference passes.
+
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Case, part
-    >>> class Normed(nn.Module):
+    >>> class Rectified(nn.Sequential):
+    ...     def __init__(self, channels):
+    ...         super().__init__(nn.Conv2d(channels, 2, 1), nn.ReLU())
+    >>> @part("example/rectified", points=4, title="A convolution and a ReLU")
+    ... def rectified():
+    ...     return Reference(Rectified, Case(3, image=(2, 3, 5, 6)))
+    >>> class Answer(nn.Module):
     ...     def __init__(self, channels):
     ...         super().__init__()
-    ...         self.conv = nn.Conv2d(channels, 2, 1, bias=False)
-    ...         self.norm = nn.BatchNorm2d(2)
+    ...         self.conv = nn.Conv2d(channels, 2, 1)
     ...     def forward(self, x):
-    ...         return self.norm(self.conv(x)).relu()
-    >>> @part("example/normed", points=4, title="A normed convolution")
-    ... def normed():
-    ...     return Reference(
-    ...         Normed,
-    ...         Case(3, image=(2, 3, 5, 6)),
-    ...         Case(channels=4, image=(3, 4, 6, 5)),
-    ...     )
-
-    A student writes the same block, but with another momentum, which shows in the running statistics alone:
-
-    >>> class Faster(nn.Module):
-    ...     def __init__(self, channels):
-    ...         super().__init__()
-    ...         self.conv = nn.Conv2d(channels, 2, 1, bias=False)
-    ...         self.batch_norm = nn.BatchNorm2d(2, momentum=0.5)
-    ...         self.relu = nn.ReLU()
-    ...     def forward(self, x):
-    ...         return self.relu(self.batch_norm(self.conv(x)))
-    >>> report = check("example/normed", Faster)
-    >>> for each in report.criteria:
-    ...     print(each.points, each.title)
-    1.0 Output shape and parameters
-    1.0 Values in evaluation mode
-    0.0 Values in training mode, and the running statistics after it
-    1.0 Gradients; the input is left as it was
-    >>> report.differences[0]["sentence"]
-    'The batch norm has momentum 0.5 instead of momentum 0.1.'
-
-    *What is compared.* The student's block is built in each case and loaded with random weights. The reference block
-    is loaded with the same weights. There are four criteria, whose points `weights` can change:
-
-    ================  ===================================================  ==============================  =========
-    Criterion         What must agree                                      Tolerance                       Points
-    ================  ===================================================  ==============================  =========
-    ``"structure"``   the shape of the output; the sizes of the            none                            a quarter
-                      parameters; the arguments of the constructor must
-                      be left as they were
-    ``"evaluation"``  the output in evaluation mode, also for the first    1e-7                            a quarter
-                      image alone; for float32 input, the dtype of the
-                      output, and its values within 1e-2
-    ``"training"``    the output in training mode, in one case also in     1e-7 for each output, 1e-6 for  a quarter
-                      two further steps; the running statistics after      repeated outputs and for the
-                      each step; a block that draws random numbers must    statistics
-                      repeat its own output; two blocks must share no
-                      parameter
-    ``"gradients"``   the gradients of the input and of the parameters;    1e-6                            a quarter
-                      the input must be left as it was; in a new block,
-                      the filters of a weight must not all begin alike
-                      and get the same gradient, unless the reference's
-                      begin alike, too
-    ================  ===================================================  ==============================  =========
-
-    A tolerance is relative to the largest number of the expected tensor; for a gradient, to a thousandth of the
-    largest number of all gradients if that is more. The blocks run in float64. A student's block that raises there is
-    run in float32, and the tolerances are then up to 3e-4.
-
-    In the first case, unless it has `inputs`, the output in evaluation mode is also compared on one image of numbers
-    a thousand times as large.
-
-    A block returns one tensor. How it is written, and how its layers are named, does not count.
-
-    *A reference that fails.* If the reference raises in a case, or does not return one tensor there, every answer is
-    ``"ungradable"``. If it does so in training mode alone, correct answers lose points or are ``"ungradable"``. The
-    reference must not change its input in place, as ``F.relu_(x)`` does, since other answers are then
-    ``"ungradable"``. To find such faults before students do, check a correct answer that was written independently
-    of the reference.
+    ...         return self.conv(x).clamp(min=0)
+    >>> check("example/rectified", Answer).state
+    'passed'
 
     Args:
         factory: The class that builds the reference block, or a function that does.
@@ -150,85 +93,21 @@ class Reference:
             must be at least one.
         kind: ``"class"`` if the student writes a class, or ``"function"`` if the student writes a function that
             returns a module. Default: None, for what `factory` is.
-        weights: How the points are divided among the four criteria: a dict from their names in the table above to
-            numbers of at least 0. A criterion that is not in it has a weight of 1.
-
-            - A criterion earns its points in proportion to the cases in which it is satisfied.
-            - Correct shapes alone earn nothing, unless mistakes are recognised
-              (`~casestudies.checking.report.Criterion.points_if_recognised`).
-            - A criterion of weight 0 is not in the report, and what is wrong in it counts as ``"evaluation"``, whose
-              weight must therefore be above 0.
-            - The weight of ``"training"`` is 0 if every case has ``training=False``.
-        forms: A tuple of classes that keep the same parameters in another form, such as a linear layer for a
-            convolution that covers its whole input. Each is put before `factory` among the bases of a new class, and
-            so overrides a method that makes a layer. A student who chose such a form is compared in it with the
-            reference and with the mistakes. Correct answers pass in most forms that are not listed; wrong answers may
-            be ``"ungradable"`` there. The forms are ignored if `factory` is a function. Default: none.
-        fresh: A sentence for the student. With one, the student's block is also compared as it was just built, before
-            it is loaded with other weights; if its output in evaluation mode is not that of the reference, the report
-            says the sentence. The outputs must then not depend on weights that are drawn at random, or correct
-            answers fail. Default: ``""``; the outputs of new blocks are then not compared.
+        weights: How the :ref:`points are divided <block-points>` among the criteria ``"structure"``,
+            ``"evaluation"``, ``"training"`` and ``"gradients"``: a dict from these names to numbers of at least 0. A
+            criterion that is not in it has a weight of 1.
+        forms: A tuple of classes, :ref:`other forms of the block <block-forms>` in which the same parameters may be
+            kept. Default: none.
+        fresh: A sentence for the student. With one, the student's block is also run in evaluation mode as it was just
+            built, and the report says the sentence if its output is not that of the reference. Use it only for
+            blocks whose first output does not depend on random weights, or correct answers fail. Default: ``""``, for
+            no such run.
 
     Raises:
         TypeError: If an argument is of another type, such as a list of cases.
         ValueError: If there is no case; if `kind` is neither of the two words; if `weights` names an unknown
             criterion, or has a weight that is negative or not finite, or one of 0 for ``"evaluation"``; or if a
             `~casestudies.checking.parts.Space` does not fit `factory`.
-
-    A block in two forms, whose scale must begin at 0, with a mistake:
-
-    >>> from casestudies.checking.parts import mistake
-    >>> class Head(nn.Module):
-    ...     def __init__(self, channels):
-    ...         super().__init__()
-    ...         self.scores = self.layer(channels)
-    ...         self.scale = nn.Parameter(torch.zeros(1))
-    ...     def layer(self, channels):
-    ...         return nn.Conv2d(channels, 10, 3)  # covers the whole 3×3 image
-    ...     def forward(self, x):
-    ...         return self.scale * self.scores(x).flatten(1)
-    >>> class OfLinear(nn.Module):
-    ...     def layer(self, channels):
-    ...         return nn.Sequential(nn.Flatten(), nn.Linear(9 * channels, 10))
-    >>> @part("example/head", points=2, title="Scaled scores")
-    ... def head():
-    ...     return Reference(
-    ...         Head,
-    ...         Case(4, image=(2, 4, 3, 3)),
-    ...         Case(channels=5, image=(3, 5, 3, 3)),
-    ...         forms=(OfLinear,),
-    ...         fresh="its scale must begin at 0.",
-    ...     )
-    >>> @mistake("example/head")
-    ... class Rectified(Head):
-    ...     "There is a ReLU at the end; scores may have either sign."
-    ...     def forward(self, x):
-    ...         return super().forward(x).relu()
-
-    A student uses a linear layer, adds a ReLU, and lets the scale begin at 0; another lets it begin at 1:
-
-    >>> class WithReLU(nn.Module):
-    ...     def __init__(self, channels, start=0.0):
-    ...         super().__init__()
-    ...         self.linear = nn.Linear(9 * channels, 10)
-    ...         self.scale = nn.Parameter(torch.tensor([start]))
-    ...     def forward(self, x):
-    ...         return (self.scale * self.linear(x.flatten(1))).relu()
-    >>> check("example/head", WithReLU).mistakes
-    ['rectified']
-    >>> class FromOne(WithReLU):
-    ...     def __init__(self, channels):
-    ...         super().__init__(channels, start=1.0)
-    ...     def forward(self, x):
-    ...         return self.scale * self.linear(x.flatten(1))
-    >>> report = check("example/head", FromOne)
-    >>> report.points, [(each.title, each.passed) for each in report.criteria][:2]
-    (1.5, [('Output shape and parameters', True), ('Values in evaluation mode', False)])
-    >>> for said in report.summary.split(": "):
-    ...     print(said)
-    Head(4) on 2×4×3×3
-    Just built, before any training, it does something else
-    its scale must begin at 0.
     """
 
     WEIGHTS = {"structure": 1.0, "evaluation": 1.0, "training": 1.0, "gradients": 1.0}
@@ -296,7 +175,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Call:
-    """The arguments of one call of a student's function, which `call` makes and a `view` of `Values` reads.
+    """The arguments of one call of a student's function, as `call` makes it.
 
     The calls in a `~casestudies.Graph` are another class, `casestudies.graph.Call`.
     """
@@ -313,11 +192,13 @@ def call(*args: Any, **kwargs: Any) -> Call:
     Each time the call is made, the function receives copies of the arguments. A function that changes its arguments
     therefore changes nothing for the next one.
 
+    Two kinds of arguments go wrong later. Values of other types, such as NumPy's or a module itself, work in a
+    notebook and fail when submissions are graded. A complex tensor counts as changed after every call, so that even
+    correct answers are wrong: pass it as two real ones.
+
     Args:
-        *args: The positional arguments: tensors, Python's numbers, strings, None, modules that are described, and
-            lists, tuples and dicts of these, but no module anywhere in a dict. Other values, such as NumPy's or a
-            module itself, work in a notebook and fail when submissions are graded. Pass a complex tensor as two real
-            ones: it counts as changed after every call, so that even correct answers are wrong.
+        *args: The positional arguments. They may be tensors, Python's numbers, strings, None, modules that are
+            :ref:`described <parts-module>`, and lists, tuples and dicts of these, but no module anywhere in a dict.
         **kwargs: The arguments by name, of the same kinds.
 
     Returns:
@@ -325,37 +206,12 @@ def call(*args: Any, **kwargs: Any) -> Call:
 
     Raises:
         TypeError: If a value in a description of a module is of another type, or if the number or the names of a
-            layer's arguments do not fit it. The values of these arguments are not looked at before the layer is
-            built, in the check.
-        ValueError: If the layer is not one of those below, if a description has a key that is none of these, or if
-            there is a module in a dict, at any depth.
-
-    *Modules.* A module is described by a dictionary and built anew for each call:
-    ``{"$module": {"layer": "Conv2d", "args": [3, 8, 1]}}``, with ``"kwargs"`` beside ``"args"`` if they are needed.
-    The description is an argument of its own, or is in a list or tuple. The layer is one of
-
-    - Linear, Bilinear, Embedding, AdaptiveLogSoftmaxWithLoss, Conv2d, BatchNorm1d, BatchNorm2d, LocalResponseNorm,
-      MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6, SiLU, Sigmoid and Tanh, as
-      torch.nn has them;
-    - Sequential, whose arguments are layers;
-    - Residual, which computes activation(body(x) + shortcut(x)). Its three arguments are a body, a shortcut (None for
-      the input itself) and an activation (None for none).
-
-    Layers within these two are written as ``{"layer": ..., "args": ...}``, without ``"$module"``. Beside
-    ``"$module"`` there may be
-
-    - ``"state"``: the state dict of the module. Without it, a layer with parameters has different random weights for
-      the student's function and for the reference, so that even a correct answer is wrong.
-    - ``"training"``: True for training mode. Default: False.
-    - ``"then"``: a tensor on which the module is run after the call.
-      `~casestudies.checking.parts.Called.outputs_after` has the result.
+            layer's arguments do not fit it. Their values are not looked at before the check builds the layer.
+        ValueError: If a description has a layer or a key that is not known, or if there is a module in a dict, at any
+            depth.
 
     >>> call(28, 5, padding=2)
     Call(args=(28, 5), kwargs={'padding': 2})
-    >>> layers = [{"layer": "Conv2d", "args": [3, 8, 1]}, {"layer": "ReLU"}]
-    >>> network = {"layer": "Sequential", "args": layers}
-    >>> call({"$module": network}).args[0]["$module"]["args"][1]
-    {'layer': 'ReLU'}
     >>> call({"$module": {"layer": "Conv2d"}, "x": {}})
     Traceback (most recent call last):
     ValueError: a module in call has 'x'; expected '$module', 'state', 'training', 'then'
@@ -439,15 +295,16 @@ class Group:
     its weight, divided by the sum of all weights. An answer that is wrong anywhere earns at most nine tenths of the
     part's points, however small the weight of the wrong group is.
 
+    Use the dice for everything that should vary between checks. The generators of `random`, NumPy and torch are reset
+    after each check, and would give the same calls again.
+
     Args:
-        title: The heading of the group in the report, which begins it with a capital letter.
+        title: The heading of the group in the report, where it begins with a capital letter.
         make: A function that takes a `Dice` and returns the calls of one check, at least one, as a list or a
-            generator. Use the dice for everything that should vary between checks: the generators of `random`, NumPy
-            and torch are reset after each check, so they would give the same calls again. The result is validated
-            only when a check runs: if it is not a call, or there is none, every answer is ``"ungradable"``.
+            generator. If it returns anything else, every answer is ``"ungradable"``.
         weight: The share of the group, a number above 0. Default: 1.
-        gradients: Whether the gradients of tensor arguments are also compared in this group, as
-            `~casestudies.checking.parts.Values` describes. Default: False.
+        gradients: Whether the :ref:`gradients <values-gradients>` of tensor arguments are also compared in this
+            group. Default: False.
 
     Raises:
         TypeError: If an argument is of another type.
@@ -506,6 +363,8 @@ class Group:
 class Values:
     """The reference function, and groups of calls for which a student's function must return the same.
 
+    :ref:`How a function is compared <function-compared>` says what counts, and how large a difference passes.
+
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, call, part
     >>> def half(x):
@@ -518,158 +377,27 @@ class Values:
     >>> check("example/half", lambda x: x // 2).state
     'wrong'
 
-    The returned value and its type are compared, or whatever a `view` chooses instead.
-
     Args:
         function: The reference function.
         *groups: The groups of calls, each a `Group` and an argument of its own. There must be at least one.
-        view: A function that chooses what is compared; see *Writing a view* below. Default: None, which compares the
-            returned value.
-        gradients: Whether the gradients of tensor arguments are also compared in every group; see *Gradients* below.
-            Default: False.
-        tolerance: The largest difference that passes, a number of at least 0; see *Tolerances* below. Default: 1e-7.
-        keeps_arguments: Whether tensors and lists among the arguments must be left as the reference leaves them. Of a
-            list, only whether it was changed is compared; the contents of dicts are not compared. With a `view`, only
-            lists are compared. Default: True.
-        random: Whether the function draws new random numbers at every call; see *Random functions* below. Default:
-            False.
+        view: A function that chooses what is compared: see :ref:`parts-view`. Default: None, for the returned value.
+        gradients: Whether the :ref:`gradients <values-gradients>` of tensor arguments are also compared, in every
+            group. Default: False.
+        tolerance: The largest difference that passes, a number of at least 0: see :ref:`values-tolerances`. Default:
+            1e-7.
+        keeps_arguments: Whether :ref:`tensors and lists <function-compared>` among the arguments must be left as the
+            reference leaves them. Default: True.
+        random: Whether the function draws new random numbers at every call: see :ref:`values-random`. Default: False.
         repeats: How often each call is made. It may be above 1 only for a random function with a `view`. Default: 1.
-        forbids: What the text of the part forbids: a dict from ``"convolution"`` or ``"grouped convolution"`` to the
-            sentence that the report's `~casestudies.checking.report.Report.notes` then say. It costs no points, and
-            is noticed only if the reference returns a tensor. Default: nothing.
+        forbids: What the text of the part forbids, a dict from ``"convolution"`` or ``"grouped convolution"`` to a
+            sentence. A student who uses it loses no points, and finds the sentence in the
+            `~casestudies.checking.report.Report.notes`. It is noticed only if the reference returns a tensor.
+            Default: nothing.
 
     Raises:
         TypeError: If an argument is of another type.
         ValueError: If there is no group, if `tolerance` is negative or not finite, if `repeats` is less than 1, or if
             it is above 1 without `view` or without ``random=True``.
-
-    *What is compared.* The value may be a tensor, a number, a Boolean, a string, None, or a tuple or list of these,
-    at most four deep. The first 1000 items of a tuple or list are compared, and the first 900 characters of a string,
-    with blanks for line breaks and tabs, and whether there are more.
-
-    The contents of anything else are unknown. An answer with something unknown is wrong, and a reference that returns
-    something unknown makes every answer ``"ungradable"``. The following count as unknown:
-
-    - a dict, a set, a module, and a NumPy array that has axes;
-    - a complex number or tensor: let the function return ``torch.view_as_real(z)``;
-    - a whole number of 2²⁰⁰ or more in absolute value;
-    - whatever holds more than 4000 values in what is compared of it. Each tensor, number, string, tuple and list
-      counts as one, the outermost included, and a string as one more for each 64 of all its characters.
-
-    *Types.* A single number of NumPy passes for one of Python's that is of the same kind.
-
-    ==================  ===================================  =============================
-    Expected            Also passes                          Wrong
-    ==================  ===================================  =============================
-    6                   ``numpy.int64(6)``                   6.0, True, ``Fraction(6)``
-    6.0                 6, ``Fraction(6)``, ``Decimal(6)``   True, ``torch.tensor(6.0)``
-    a list              a tuple of the same items            another number of items
-    a real tensor       one of another real dtype            whole numbers, another shape
-    a whole tensor      Booleans, another whole dtype        real numbers, another shape
-    ==================  ===================================  =============================
-
-    The dtype of a tensor counts in one call alone, which is made once more with float32 for tensors of real numbers.
-    It is the first call with a tensor in the group that weighs least, of the groups that have such calls. If the
-    reference returns a tensor there, the answer must have the same dtype.
-
-    *Tolerances.* These differences pass:
-
-    ===========================  =============================  ===========================================
-    Compared                     Largest difference             Relative to
-    ===========================  =============================  ===========================================
-    tensors of float64           `tolerance`                    the largest number of the expected tensor
-    tensors of float32 or less   from 1e-5 to 3e-4              the largest number of the expected tensor
-    returned floats              `tolerance`, at least 1e-5     the expected number
-    plain numbers from a `view`  `tolerance`                    the expected number, or 1 if that is larger
-    gradients                    1e-6, from float32 3e-4        the largest number of the expected gradient
-    ===========================  =============================  ===========================================
-
-    For tensors of float32 or less the difference is 64 times that between the reference's own results in float32 and
-    float64, within these bounds; with `repeats` above 1 it is 3e-4. Whole numbers must be equal, in tensors as well.
-    Infinities and NaN must be where the expected tensor has them, and do not count as its largest number.
-
-    .. warning::
-
-       Every tolerance but that of plain numbers from a `view` is relative. If all numbers of an expected tensor are
-       0, or an expected float is 0.0, a rounding error of 1e-16 is wrong. Make calls for which the expected numbers
-       are not 0, or let a `view` return plain numbers.
-
-    *Gradients.* The reference must return one tensor in each call whose gradients are compared, or every answer is
-    ``"ungradable"``. A randomly weighted sum of the result is differentiated, or the plain sum for a random function,
-    by every tensor argument that is not in a dict. A `view` finds the gradients in
-    `~casestudies.checking.parts.Called.gradients` of the (first) answer, and they count only if it returns something
-    of them.
-
-    *Random functions.* With `random`, a call is made again with another seed, and must then return another value if
-    the reference does. Without a `view`, the same numbers must be drawn in the same order, from torch, `random`, or
-    functions such as ``numpy.random.rand``. A generator that a function makes itself, such as
-    ``numpy.random.default_rng()``, has a new seed every time, so that even a correct answer is wrong.
-
-    *Errors.* If the reference raises, the student's function must raise too: any exception but NotImplementedError,
-    which says that the part is not written.
-
-    - An answer that raises NotImplementedError in one call is ``"missing"`` and earns nothing, even for groups that
-      are correct.
-    - A student's function that raises with tensors of float64 is called again with float32.
-    - If the reference contains `raise`, `assert`, `try` or `while`, mistakes are recognised as usual, but the report
-      seldom says which change of the formula explains a wrong answer.
-
-    *Large numbers.* In each group one call is made once more with all its tensors of real numbers a thousand times as
-    large: the first that has such a tensor among its arguments, and for which the reference then returns a tensor of
-    finite numbers. It is not made with a `view` or `random`.
-
-    *Writing a view.* The check calls ``view(call, answer)`` for the student's function, and then for the reference.
-    ``call`` is a `~casestudies.checking.parts.Call`, and ``answer`` a `~casestudies.checking.parts.Called`. With
-    `repeats` above 1 it passes all answers, ``view(call, *answers)``: as many as `repeats` says, or three if the
-    reference draws no random numbers in this call.
-
-    - It returns a tensor, a number, a Boolean, a string, None, a `~casestudies.checking.parts.Value`, or dicts,
-      tuples and lists of these. The keys of a dict are the words for its values in the report.
-    - It is also called with what wrong functions return, of any kind, and must not raise, or the answer is
-      ``"ungradable"``.
-    - An answer for which it returns another form than for the reference is wrong, such as None for a tensor. A
-      missing key counts as None. An additional key does not count, nor does the type of a plain number.
-    - If it returns anything else for the reference, such as a set or an array, every answer is ``"ungradable"``. A
-      complex tensor makes correct answers wrong.
-    - In a text that it returns, a word that ends in ``?`` marks the answer as wrong there without saying how: no
-      mistake is recognised by it, in this call or another. The report shows the word without the ``?``.
-
-    A random function, by what many of its answers have in common:
-
-    >>> def toss(chance):
-    ...     return float(torch.rand(()) < chance)
-    >>> def share_of_heads(call, *answers):
-    ...     if {answer.value.kind for answer in answers} != {"float"}:
-    ...         return {"a toss": "no float?"}
-    ...     share = sum(answer.value.value for answer in answers) / len(answers)
-    ...     near = abs(share - call.args[0]) < 0.15
-    ...     return {"heads": "as often" if near else "another share?"}
-    >>> @part("example/toss", points=1, title="A biased coin")
-    ... def tosses():
-    ...     often = Group("in three of four", lambda dice: [call(0.75)])
-    ...     return Values(toss, often, view=share_of_heads, random=True, repeats=400)
-    >>> check("example/toss", lambda chance: float(torch.rand(()) > 1 - chance)).state
-    'passed'
-    >>> report = check("example/toss", lambda chance: float(torch.rand(()) < 0.5))
-    >>> report.criteria[0].message
-    "toss(0.75): heads: is 'another share'; expected 'as often'."
-
-    A function that changes a module in place, by the state in which it leaves the module:
-
-    >>> def silence_(layer):
-    ...     nn.init.zeros_(layer.weight)
-    >>> def weight_afterwards(call, answer):
-    ...     return {"the weight": answer.states_after[0]["weight"]}
-    >>> def layers(dice):
-    ...     state = {"weight": dice.normal(2, 3).float(), "bias": dice.normal(2).float()}
-    ...     yield call({"$module": {"layer": "Linear", "args": [3, 2]}, "state": state})
-    >>> @part("example/silence_", points=1, title="A silent layer")
-    ... def silences():
-    ...     return Values(silence_, Group("linear layers", layers), view=weight_afterwards)
-    >>> check("example/silence_", silence_).state
-    'passed'
-    >>> print(check("example/silence_", lambda layer: nn.init.zeros_(layer.bias)).state)
-    wrong
     """
 
     def __init__(
@@ -917,28 +645,30 @@ def part(
     """Declare a part of an assignment. This is a decorator of a function that returns its `Reference` or `Values`.
 
     The function has no arguments. It is called when the part is first checked, and what it returns is kept. An error
-    that it raises makes every answer ``"ungradable"``, and is logged. Declaring a part again, as by running a cell of
-    a notebook again, removes its mistakes: run the cells that declare them as well.
+    that it raises makes every answer ``"ungradable"``, and is logged.
+
+    A part that is declared in ``casestudies/checks/<assignment>.py`` is found by every check; one that is declared
+    elsewhere is found by checks in the same process. Declaring a part again, as by running a cell of a notebook once
+    more, removes its mistakes: run the cells that declare them as well.
+
+    A block to repair that is handed in as it was given earns nothing. Its mistakes are not named, since finding them
+    is the exercise.
 
     Args:
-        id: The id of the part, ``"assignment/part"``, each of a-z, 0-9 and _ only. A part that is declared in
-            ``casestudies/checks/<assignment>.py`` is found by every check; one that is declared elsewhere is found by
-            checks in the same process.
+        id: The id of the part, ``"assignment/part"``, with a-z, 0-9 and _ only in both.
         points: What the part is worth, a number above 0.
         title: The heading of the part in a report.
         see: The place in the book to which a report leads, such as ``"resnet.html#eq-residual"``. Default: none.
-        given: For a block that students are asked to repair, the ids of all mistakes in it, as `mistake` or
-            `~casestudies.checking.tables.table` declares them. Handed in as it was given, the block earns nothing,
-            and its mistakes are not named, since finding them is the exercise. If one of the ids does not belong to
-            any mistake, every answer that is not correct is ``"ungradable"``. Default: none.
+        given: For a block that students are asked to repair, the ids of all mistakes in it. If one of them does not
+            belong to any mistake, every answer that is not correct is ``"ungradable"``. Default: none.
 
     Returns:
         The decorator, which returns the function unchanged.
 
     Raises:
         TypeError: If an argument is of another type.
-        ValueError: If `id` has another form or another function has declared it, in the package or in this process,
-            or if `points` is 0 or less or not finite. Both are raised when the decorator is applied.
+        ValueError: If `id` has another form, if another function has declared it, in the package or in this process,
+            or if `points` is 0 or less, or not finite. Both errors are raised when the decorator is applied.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call
@@ -987,8 +717,8 @@ def written(assignment: str, points: float) -> None:
 
     Args:
         assignment: The name of the assignment, of a-z, 0-9 and _ only, such as ``"resnet"``.
-        points: What all its written answers are worth together, a number of at least 0. An assignment for which
-            nothing is declared has 0. If it is declared twice, the last declaration counts.
+        points: What all its written answers are worth together, a number of at least 0. The last declaration of an
+            assignment counts; without one it is 0.
 
     Raises:
         TypeError: If an argument is of another type.
@@ -1030,17 +760,20 @@ def declared(part_id: str) -> Part:
 def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any], Any]:
     """Declare a known mistake of a part. This is a decorator of a wrong class or function.
 
-    The docstring of the class or function is the sentence that a student reads. An answer that does exactly what it
-    does, in all cases, is said to have this mistake. For mistakes that are edits of the reference,
+    The docstring of the class or function is the sentence that a student reads. An answer that does exactly the same,
+    in all cases, is said to have this mistake. For mistakes that are edits of the reference,
     `~casestudies.checking.tables.table` is shorter.
+
+    Two mistakes of a part with the same id are two forms of one mistake, and must have the same docstring and place.
+
+    All errors but a TypeError for `part_id` are raised when the decorator is applied.
 
     Args:
         part_id: The id of the part, ``"assignment/part"``, which must be declared above.
         see: The place in the book that explains the mistake. Default: that of the part.
         id: The name of the mistake in `~casestudies.checking.report.Report.mistakes`, of letters, digits and _ only.
-            Two mistakes of a part with the same id are two forms of one mistake, and must have the same docstring and
-            place. Default: the name of the class or function in snake case, ``no_relu`` for ``NoRelu``, but
-            ``no_re_lu`` for ``NoReLU``.
+            Default: the name of the class or function in snake case, ``no_relu`` for ``NoRelu``, but ``no_re_lu`` for
+            ``NoReLU``.
 
     Returns:
         The decorator, which returns the class or function unchanged.
@@ -1048,8 +781,7 @@ def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any
     Raises:
         TypeError: If what is decorated is neither a class nor a function, or an argument is of another type.
         ValueError: If the part is not declared, if there is no docstring, if `id` has other characters, or if another
-            mistake of the part has the same id with another docstring or place. All of these, and a TypeError for
-            anything but `part_id`, are raised when the decorator is applied.
+            mistake of the part has the same id with another docstring or place.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call, part

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 class Criterion:
     """One thing that was compared, with the points that it earned."""
 
-    title: str  #: The heading, which names what was compared of a block, or the group of calls of a function.
-    #: The points that it earned, out of `possible`. For a block they are in proportion to the cases that are correct.
+    title: str  #: The heading in the report, for a function the title of the group of calls.
+    #: The points that it earned, for a block in proportion to the cases that are correct.
     points: float
-    possible: float  #: The most that it can earn, which is its share of the points of the part.
-    #: Whether all of it is correct. It may still earn nothing. `message` then says why, or for a block that was
-    #: handed in as it was given `Report.summary`.
+    possible: float  #: The most that it can earn.
+    #: Whether all of it is correct. If it earns nothing all the same, `message` says why, or `Report.summary` for a
+    #: block that was handed in as it was given.
     passed: bool
-    #: A sentence with the first difference, which names the case or the call, or with the reason why nothing was
-    #: earned. It is empty if all points were earned, or if some were because the mistakes were recognised.
+    #: The first difference, with its case or call, or the reason why nothing was earned. It is ``""`` if all points
+    #: were earned, or those of `points_if_recognised`.
     message: str = ""
-    #: The points that it earns if the mistakes are recognised. Where they are, `points` includes them already.
+    #: The points that it earns if the mistakes are recognised. `points` has them already if they were.
     points_if_recognised: float = 0.0
 
 
@@ -51,10 +51,13 @@ class OtherCase(TypedDict):
 class Report:
     """The result of a check. Its fields hold everything that was found, however much of it is shown.
 
-    A field that has nothing to say is empty (``""``, ``[]`` or ``False``), never None. After a check that compared
-    nothing, `part`, `possible`, `seed`, `title`, `see`, `state` and `summary` have contents, and perhaps `notes`; so
-    have `hints`, `told` and `progress`, which concern how the report is shown. All other fields are empty. For an
-    unknown part, `see` and `progress` are empty too.
+    A field that has nothing to say is empty (``""``, ``[]`` or ``False``), never None. If nothing was compared, these
+    fields alone have contents:
+
+    - `part`, `possible`, `seed`, `title`, `see`, `state` and `summary`, and perhaps `notes`;
+    - `hints`, `told` and `progress`, which concern how the report is shown.
+
+    For an unknown part, `see` and `progress` are empty too.
 
     >>> from casestudies import check
     >>> def conv_output_size(size, kernel, stride=1, padding=0):
@@ -73,11 +76,10 @@ class Report:
     #: The seed with which `~casestudies.check` repeats the random choices; 0 for an unknown part.
     seed: int
     title: str = ""  #: The title of the part, as it is declared.
-    #: The place in the book that explains the part, such as ``"resnet.html#eq-residual"``; ``""`` if the part names
-    #: none.
+    #: The place in the book that explains the part, such as ``"resnet.html#eq-residual"``; ``""`` if there is none.
     see: str = ""
-    #: The points that were earned, out of `possible`. Full points are given only if everything is correct. Otherwise
-    #: this is the sum over `criteria`, rounded to two decimals, but never more than nine tenths of `possible`.
+    #: The points that were earned, all of `possible` only if everything is correct. Otherwise they are the sum over
+    #: `criteria`, rounded to two decimals, and at most nine tenths of `possible`.
     points: float = 0.0
     #: The outcome, one of these words:
     #:
@@ -85,53 +87,58 @@ class Report:
     #: - ``"partial"``: something is wrong, and something earned points.
     #: - ``"wrong"``: something is wrong, and nothing earned points.
     #: - ``"raised"``: the answer raised an exception, and nothing earned points.
-    #: - ``"missing"``: the answer raised NotImplementedError, as the exercise does before it is solved. One call or
-    #:   one case that raises it is enough: no other earns points then. In grading it can also mean that the answer is
-    #:   not defined.
+    #: - ``"missing"``: the answer raised NotImplementedError in at least one call or case, as an unsolved exercise
+    #:   does, and nothing earned points. In grading, it can also mean that the answer is not defined.
     #: - ``"wrong kind"``: the answer is not the class or function itself.
     #: - ``"unknown part"``: there is no part of that name.
     #: - ``"crashed"``, ``"timed out"``: the process of the answer ended, or took too long. These occur only in
     #:   grading.
     #: - ``"ungradable"``: the check itself failed, and a human has to decide. The log says why.
     state: str = "wrong"
-    #: What is wrong, in plain sentences. It says why there was nothing to compare, or what was raised. For a function
-    #: it quotes the first wrong call and lists the differences; for a block it lists the differences. It is ``""``
-    #: if everything is correct, and for a block that the mistakes in `recognised` explain in full.
+    #: What is wrong, in plain sentences.
+    #:
+    #: - It says why nothing was compared, or what the answer raised.
+    #: - For a function, it quotes the first wrong call and lists the differences.
+    #: - For a block, it lists the differences.
+    #: - It is ``""`` if everything is correct, and for a block that the mistakes in `recognised` explain in full.
     summary: str = ""
-    #: What was compared, one `Criterion` each. For a block these are its shapes and parameters, evaluation, training
-    #: and gradients, those of them that are worth points in this part; for a function they are its groups of calls.
-    #: The list is empty if nothing was compared.
+    #: What was compared. For a function these are its groups of calls. For a block they are its shapes and
+    #: parameters, evaluation, training and gradients, as far as they are worth points in this part.
     criteria: list[Criterion] = field(default_factory=list)
-    #: The known mistakes that explain the answer, each a dictionary with ``id``, ``text`` and ``see``. The text is
-    #: the sentence that students read. If several mistakes each explain the answer alone, only the first two are
-    #: listed.
+    #: The known mistakes that explain the answer, each a dictionary with ``id``, ``text`` (the sentence that students
+    #: read) and ``see``. Of several mistakes that each explain the answer alone, the first two are listed.
     recognised: list[dict[str, str]] = field(default_factory=list)
-    #: What the answer was compared on. For a block these are the cases, such as ``"BasicBlock(6, 6) on 3×6×5×8"``;
-    #: for a function they are the titles of its groups.
+    #: What the answer was compared on, for a block the cases, such as ``"BasicBlock(6, 6) on 3×6×5×8"``, and for a
+    #: function the titles of its groups.
     compared: list[str] = field(default_factory=list)
-    #: The case in which the differences of a block were seen. It says how the block was built, and on what input
-    #: it ran. It is ``""`` for a function.
+    #: The case in which the differences of a block were seen, that is, how it was built and on what input it ran;
+    #: ``""`` for a function.
     case: str = ""
-    #: The differences between what was written and what was asked for. Each is a dictionary of strings with the keys
-    #: ``asked``; ``yours``, which is ``""`` if it is missing; ``where``; and ``sentence``, which states the whole
-    #: difference. For a block it also has ``case``. It has ``when`` if it holds only in some of the cases or calls
-    #: and it can be said in which. For a function the list may be empty although mistakes are recognised.
+    #: The differences between what was written and what was asked for, each a dictionary of strings.
+    #:
+    #: - ``asked`` is what was asked for, ``yours`` what was written (``""`` if it is missing), ``where`` the place.
+    #: - ``sentence`` states the whole difference.
+    #: - ``case``, for a block only, is the case.
+    #: - ``when`` says in which cases or calls it holds. The key is left out if it holds in all, or in none that can
+    #:   be named.
+    #:
+    #: For a function, the list may be empty although mistakes are recognised.
     differences: list[dict[str, str]] = field(default_factory=list)
     #: The layers of a block, asked for and written, line by line; empty for a function.
     layers: list[LayerRow] = field(default_factory=list)
     #: Other cases of a block that show something more.
     others: list[OtherCase] = field(default_factory=list)
-    #: A sentence on where to look. If no layer can be named, it states the symptom itself. It may be empty.
+    #: A sentence on where to look, or the symptom itself if no layer can be named; it may be ``""``.
     place: str = ""
     alternatives: bool = False  #: Whether each of the mistakes in `recognised` explains the answer alone.
     notes: list[str] = field(default_factory=list)  #: Sentences for the student that cost no points.
-    #: The hint step to which the report opens by itself, ``"symptom"``, ``"place"``, ``"mistake"`` or ``"all"``. It
-    #: is ``"all"`` for a report that `~casestudies.check` did not make.
+    #: The hint step at which the report opens, ``"symptom"``, ``"place"``, ``"mistake"`` or ``"all"``; ``"all"`` for
+    #: a report that `~casestudies.check` did not make.
     hints: str = field(default="all", compare=False)
-    #: The hint step to which plain text goes, where nothing can be opened, as in a terminal or in print.
+    #: The hint step at which plain text ends, as in a terminal or in print, where nothing can be opened.
     told: str = field(default="all", compare=False)
-    #: The line on the points of this session. It is ``""`` for an unknown part, and for a report that
-    #: `~casestudies.check` did not make.
+    #: The line on the points of this session; ``""`` for an unknown part, and for a report that `~casestudies.check`
+    #: did not make.
     progress: str = field(default="", compare=False)
 
     @property

@@ -238,6 +238,9 @@ class Construction:
 class Case:
     """One way to build a block, and one input to run it on.
 
+    Give the shape of an image, or a function that draws the inputs: for a block with several inputs, or with inputs
+    that are not normally distributed.
+
     Args:
         *args: The arguments with which the block is built, by position. An argument of the block that is itself
             called ``image``, ``scale``, ``training`` or ``inputs`` must be given by position.
@@ -247,10 +250,9 @@ class Case:
         scale: The standard deviation of the input, a number above 0. Default: 3.
         training: Whether training mode is compared as well. Give False for blocks that are random there, since
             two runs must agree. Default: True.
-        inputs: A function that takes a `Dice` and returns the inputs of the block, in place of `image`: a list or
-            tuple of float64 tensors, at least one. It is for blocks with several inputs, or with inputs that are not
-            normally distributed. Its result is validated only when a check runs: if it is anything else, every
-            answer is ``"ungradable"``. Default: None.
+        inputs: In place of `image`, a function that takes a `Dice` and returns the inputs of the block, a list or
+            tuple of float64 tensors, at least one. If it returns anything else, every answer is ``"ungradable"``.
+            Default: None.
         **kwargs: The arguments with which the block is built, by name.
 
     Raises:
@@ -452,21 +454,21 @@ class _Image:
 class Space:
     """All cases that a block can be asked about.
 
-    Each check draws some of them, so that every level of every argument occurs, and every pair of levels that can
-    occur together. A level is one value, or one of several that `any_of` takes together.
+    Each check draws some of them. :ref:`What a space draws <parts-space>` says which levels meet.
 
     Args:
         arguments: A dict ``{"name": levels}`` for every argument of the constructor or function. A default must be a
             level of its own. Names in one key, ``"name, name"``, are chosen together, as tuples, and none of them may
             have a default.
-        shape: The shape of one image, without the batch. Each size is a number; the name of an argument; a function
-            that takes the arguments by name, such as ``lambda channels, **_: 2 * channels``; or, for a side that is
-            free, a tuple of such sizes, its levels. `SIDES` is such a tuple.
-        where: A function that takes the arguments by name and returns True for those that go together. A level that
-            it excludes everywhere makes every answer ``"ungradable"``. Default: None, since all go together.
-        conditions: Functions of the arguments by name that divide them in two, such as ``lambda in_channels, **_:
-            in_channels < 4``. A check asks about both sides of each condition, with every level of everything else. A
-            condition that is true everywhere, or nowhere, makes every answer ``"ungradable"``. Default: none.
+        shape: The shape of one image, without the batch. Each size is one of these:
+
+            - a number, or the name of an argument;
+            - a function that takes the arguments by name, such as ``lambda channels, **_: 2 * channels``;
+            - for a side that is free, a tuple of such sizes, its levels, such as `SIDES`.
+        where: A function that takes the arguments by name and returns True for those that go together. Default: None,
+            since all go together.
+        conditions: Functions that take the arguments by name and divide the cases in two, such as
+            ``lambda in_channels, **_: in_channels < 4``. Default: none.
         batches: The batch sizes to draw from, each at least 1. Default: 1 to 5.
         scale: The standard deviation of the input, a number above 0, or several such numbers as levels. Default: 3.
         without: The names of arguments that belong to the reference alone and are not asked for. They must have a
@@ -500,19 +502,6 @@ class Space:
     BasicBlock(6, 6, 2) on 4×6×8×5
     BasicBlock(4, 6, 1) on 1×4×6×7
     BasicBlock(4, 6, stride=2) on 2×4×5×8
-
-    With a condition, each check asks about an odd and an even padding, although they are one level:
-
-    >>> @part("example/border", points=1, title="A border of zeros")
-    ... def border():
-    ...     space = Space(
-    ...         {"padding": (any_of(1, 2, 3, 4),)},
-    ...         shape=(3, SIDES, SIDES),
-    ...         conditions=(lambda padding: padding % 2 == 0,),
-    ...     )
-    ...     return Reference(nn.ZeroPad2d, space)
-    >>> check("example/border", nn.ZeroPad2d, seed=1).compared
-    ['ZeroPad2d(1) on 3×3×5×8', 'ZeroPad2d(4) on 1×3×6×7']
     """
 
     def __init__(

@@ -64,31 +64,14 @@ def table(
     >>> check("example/padded", lambda size, *_: size + 2 - 5 + 1).mistakes
     ['one_side']
 
-    A piece that is not Python, or does not occur exactly once in the source, is found only when the mistake is first
-    made. The command ``casestudies try`` reports it, and a check logs it. Then no mistake of a function is
-    recognised, and a block that is not correct is ``"ungradable"``.
-
     Args:
         part_ids: The id of the part, ``"assignment/part"``, or a list of the ids of several that share the table. The
             parts must be declared above.
         reference: The reference class or function, which is defined at the top level of a file. If a mistake lies in
             something that the reference is made of, this is a tuple of the reference and of these classes and
             functions.
-        rows: The table, a text of these lines:
-
-            - A decision, without indentation. It is a piece of the reference's source that occurs there once: an
-              expression, an argument with its name, neighbours in a list of arguments, or statements.
-            - If the piece occurs more often, the name of its method and a colon come before it,
-              ``forward: self.act(y)``. The word ``every``, without a colon, changes all of them:
-              ``every self.act(y)``.
-            - ``# place`` at the end of a decision says where to read on: at a heading of the assignment's own page,
-              or at ``page.html#heading``.
-            - The mistakes come under their decision, indented once: ``id: what is written instead``. With nothing
-              after the colon, the piece is removed.
-            - Under a mistake, indented further, there may be lines ``+ right => wrong``, which change other places as
-              well.
-            - Below these, at the same indentation, comes the sentence that a student reads.
-        said: The sentence around that of each row, for which ``{}`` is written, once. Default: ``"{}"``, the sentence
+        rows: The table, a text of decisions, mistakes and sentences: see :ref:`parts-table`.
+        said: A sentence around that of each row, with ``{}``, once, in its place. Default: ``"{}"``, for the sentence
             of the row alone.
         but: The id of a row that is not declared, or a list of several. Default: none.
 
@@ -99,26 +82,6 @@ def table(
         TableError: If a line cannot be read, a decision has no mistake, a row has no sentence, `but` has an id that
             no row has, or another mistake of the part has the same id with another sentence or place. The error names
             the part, and quotes the line or names the row.
-
-    Two decisions, of which the first leads to a place of its own:
-
-    >>> @part("example/size", points=1, title="The size of the output")
-    ... def sizes():
-    ...     padded = Group("with padding", lambda dice: [call(28, 5, 1, 2)])
-    ...     return Values(conv_output_size, padded)
-    >>> table("example/size", conv_output_size, '''
-    ... 2 * padding  # output-size
-    ...     one_side: padding
-    ...         The padding is counted once; it lies on both sides of the image.
-    ... (size + 2 * padding - kernel) // stride
-    ...     kernel_forgotten: (size + 2 * padding) // stride
-    ...         The kernel is not subtracted; it must fit inside the padded image.
-    ... ''')
-    >>> def answer(size, kernel, stride=1, padding=0):
-    ...     return (size + padding - kernel) // stride + 1
-    >>> report = check("example/size", answer)
-    >>> report.recognised[0]["id"], report.recognised[0]["see"]
-    ('one_side', 'example.html#output-size')
     """
     wanted = '"assignment/part", or a list of several'
     expect_sequence("part_ids of a table", [part_ids] if isinstance(part_ids, str) else part_ids, wanted)

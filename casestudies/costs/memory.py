@@ -41,20 +41,20 @@ OPTIMIZERS = {"sgd": (0, 0), "momentum": (1, 0), "adam": (2, 1), "adamw": (2, 1)
 
 @dataclass(frozen=True)
 class Step:
-    """One layer, or one operation outside of layers, for the whole batch. All sizes are in bytes.
+    """One layer, or one operation outside of layers, for the whole batch.
 
-    `held` and `kept` are sizes of all activations together, not of this step's own.
+    `held` and `kept` are of all activations together, not of this step's own.
     """
 
     layer: str  #: The path of the module in the network, such as ``"stages.0.1.residual.0.0"``.
     kind: str  #: The class of the module, or the name of the operation.
     output: tuple[int, ...]  #: The shape of the output, with the batch.
-    held: int  #: The activations in memory while the step runs; the peak over the step's operations.
-    kept: int  #: What is saved for the backward pass, up to and including this step; 0 in evaluation.
-    read: int  #: The activations and weights read, each counted once per operation that reads it.
-    written: int  #: All that its operations make.
-    macs: int  #: Its share of the MACs of the forward pass.
-    backward_macs: int  #: Its share of the MACs of the backward pass; 0 in evaluation.
+    held: int  #: The most bytes of activations in memory while the step runs.
+    kept: int  #: The bytes saved for the backward pass, up to and including this step; 0 in evaluation.
+    read: int  #: The bytes of activations and weights that are read, once per operation that reads them.
+    written: int  #: The bytes that its operations make.
+    macs: int  #: Its MACs in the forward pass.
+    backward_macs: int  #: Its MACs in the backward pass; 0 in evaluation.
 
     @property
     def moved(self) -> int:
@@ -63,7 +63,7 @@ class Step:
 
     @property
     def intensity(self) -> float:
-        """The FLOPs of the forward pass per byte moved, twice the book's intensity, which is in MACs per byte."""
+        """The FLOPs of the forward pass per byte moved. The book's intensity is in MACs per byte, half as much."""
         return 2 * self.macs / self.moved if self.moved else 0.0
 
 
@@ -81,36 +81,35 @@ class Memory:
     optimizer: str  #: The name of the optimizer; ``""`` in evaluation.
     weights: int  #: The bytes of the parameters.
     buffers: int  #: The bytes of the buffers, such as running statistics.
-    #: The bytes of the gradients of those parameters that require one and that the output depends on; 0 in
-    #: evaluation.
+    #: The bytes of the gradients, of parameters that require one and on which the output depends; 0 in evaluation.
     gradients: int
-    optimizer_state: int  #: What the optimizer keeps between steps; 0 in evaluation.
-    #: What autograd keeps between the passes, with the images, without weights and buffers; None if not known.
+    optimizer_state: int  #: The bytes that the optimizer keeps between steps; 0 in evaluation.
+    #: The bytes that autograd keeps between the passes, with the images, without weights and buffers; None if not
+    #: known.
     saved: int | None
-    #: The most memory that the activations, including the images, occupy at any one time in the forward pass.
+    #: The most bytes that the activations, with the images, occupy at any one time in the forward pass.
     peak: int
     steps: tuple[Step, ...]  #: The steps, in the order of use.
-    #: The MACs that torch's flop counter adds for gradients of grouped convolutions' weights.
+    #: The MACs that torch's flop counter counts too much, for the weight gradients of grouped convolutions.
     miscounted: int = 0
-    #: What is not known, and what the flop counter of torch counts differently, apart from `miscounted`.
+    #: Sentences on what is not known, and on what torch's flop counter counts differently, apart from `miscounted`.
     notes: tuple[str, ...] = ()
-    #: The precision of the weights, ``"fp32"`` or torch's name of another, such as ``"float16"``; if there are
-    #: several, their names, such as ``"float16 and float32"``.
+    #: The precision of the weights, ``"fp32"`` or torch's name of another, such as ``"float16"``, or
+    #: ``"float16 and float32"`` if there are several.
     dtype: str = "fp32"
 
     @property
     def activations(self) -> int | None:
-        """The bytes of the activations, in evaluation the peak and in training what is saved or, if more, the peak.
+        """The bytes of the activations; None if `saved` is None.
 
-        If `saved` is None, so are this and `total`. A ledger's `activations` are numbers of elements, not bytes.
+        In evaluation they are the peak, and in training the larger of `saved` and the peak. A ledger's `activations`
+        are numbers of elements, not bytes.
         """
         return None if self.saved is None else max(self.peak, self.saved)
 
     @property
     def total(self) -> int | None:
-        """The sum of weights, buffers, gradients, the optimizer's state and `activations`; None if these are not
-        known.
-        """
+        """The bytes of weights, buffers, gradients, optimizer state and `activations`; None if `saved` is None."""
         if self.activations is None:
             return None
         return self.weights + self.buffers + self.gradients + self.optimizer_state + self.activations
@@ -122,11 +121,11 @@ class Memory:
 
     @property
     def backward_macs(self) -> int:
-        """The MACs of the backward pass.
+        """The MACs of the backward pass, for the whole batch.
 
-        Half of what torch's flop counter returns for both passes is ``macs + backward_macs + miscounted``, except for
-        what `notes` lists, such as attention and LSTMs. Torch counts the weight gradient of a grouped convolution as
-        if it were ungrouped, which adds `miscounted` MACs.
+        Torch's flop counter returns twice ``macs + backward_macs + miscounted`` for both passes, except for what
+        `notes` lists, such as attention and LSTMs. It counts the weight gradient of a grouped convolution as if it
+        were ungrouped: hence `miscounted`.
         """
         return sum(step.backward_macs for step in self.steps)
 
@@ -231,11 +230,12 @@ def memory(
     that a network in float16 takes half. (The ledger counts in fp32 whatever the dtype.)
 
     What autograd saves depends on torch's kernel for each operation; here that is the CPU's. If the kernel does not
-    reveal it, as with an LSTM, `~casestudies.costs.memory.Memory.saved`,
-    `~casestudies.costs.memory.Memory.activations` and `~casestudies.costs.memory.Memory.total` are None, and a note
-    says so; the peak and the figures of the steps are
-    then lower bounds. Three things are not counted: what a checkpoint computes again, the gradients of activations,
-    and what kernels need while they run. A training step can therefore peak above the total.
+    reveal it, as with an LSTM, a note says so. `~casestudies.costs.memory.Memory.saved`,
+    `~casestudies.costs.memory.Memory.activations` and `~casestudies.costs.memory.Memory.total` are then None, and the
+    peak and the figures of the steps are lower bounds.
+
+    Three things are not counted: what a checkpoint computes again, the gradients of activations, and what kernels
+    need while they run. A training step can therefore peak above the total.
 
     Args:
         network: Any module. Its own mode, training or evaluation, stays as it was.

@@ -53,33 +53,37 @@ def as_html(caption: str, columns: Iterable[str], body: str, foot: str, notes: I
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One layer of a ledger, for one image."""
+    """One layer of a ledger, for one image.
+
+    *Detail.* The detail of a convolution or a pool is its kernel (height x width), then a slash and the stride along
+    the height, then the groups. The stride is left out if it is the usual one: 1 for a convolution, the kernel for a
+    pool. Padding and dilation are not shown.
+
+    *Activations.* A layer counts the elements in its outputs, and an operation outside of layers those in its first
+    output; dropout in training counts its output and not its mask. Nothing counts if all operations return views or
+    write in place, as in Flatten, ReLU(inplace=True) and dropout in evaluation. Dropout(inplace=True) in training and
+    RReLU(inplace=True) make tensors on the way, and so have a count.
+
+    *The whole image.* After some operations, such as global pooling or a GroupNorm, each position sees the whole
+    image. From there on the receptive field no longer grows. The jump is then how far away the next image would begin
+    if images lay side by side.
+    """
 
     layer: str  #: The path of the module in the network, such as ``"stages.0.1.residual.0.0"``.
     kind: str  #: The class of the module, or the name of an operation outside of such layers.
-    #: The kernel (height x width), then a slash and the stride along the height, unless it is the usual one (1
-    #: for a convolution, the kernel for a pool), then the groups (``"2 groups"``, or ``"depthwise"``); padding
-    #: and dilation are not shown. Unused parameters have ``"(not run)"``.
+    #: The kernel, stride and groups, such as ``"3x3/2 depthwise"`` or ``"5x5, 2 groups"``; ``"(not run)"`` for
+    #: unused parameters.
     detail: str
     output: tuple[int, ...]  #: The shape of the output, without the batch.
-    #: The number of elements in the parameters that this row uses first; parameters shared with an earlier row are
-    #: counted there.
+    #: The number of elements in its parameters, without those that it shares with an earlier row.
     parameters: int
     macs: int  #: The MACs for one image.
-    #: The number of elements in the outputs of the layer, if any of its operations makes a new tensor; of an
-    #: operation outside of layers, in the first output. So dropout in training counts its output and not its
-    #: mask. The count is 0 if all operations return views or write in place, as in Flatten, ReLU(inplace=True)
-    #: and dropout in evaluation. Dropout(inplace=True) in training and RReLU(inplace=True) make tensors on the
-    #: way, and so have a count.
-    activations: int
-    #: The side, in pixels, of the region that one output position sees; the larger one if height and width differ. It
-    #: may be more than the image, since padding counts. It stops growing after an operation through which each
-    #: position sees the whole image, such as global pooling or a GroupNorm. It is None if no rule says what an
-    #: operation sees.
+    activations: int  #: The number of elements in its outputs; 0 if it makes no new tensor.
+    #: The side, in pixels, of the region that one output position sees, padding included; the larger one if height
+    #: and width differ. It is None if no rule says what an operation sees.
     receptive_field: int | None
-    #: The mean distance in the image between neighbouring output pixels, the larger of height and width; None if
-    #: it is not a whole number. After an operation through which each pixel sees the whole image, such as global
-    #: pooling or a GroupNorm, it is how far away the next image would begin if images lay side by side.
+    #: The mean distance, in pixels of the image, between neighbouring output pixels, the larger of height and width;
+    #: None if it is not a whole number.
     jump: int | None
 
     @property
@@ -100,16 +104,17 @@ class Ledger:
     """
 
     network: str  #: The name of the network's class.
-    image: Image  #: (channels, height, width), or the other sizes that the network takes.
+    image: Image  #: The sizes of the image, (channels, height, width), or of what else the network takes.
     rows: tuple[Row, ...]  #: The rows, in the order of use.
-    #: The number of convolutions and matrix products, such as linear layers, on the longest path.
+    #: The number of convolutions and matrix products, linear layers among them, on the longest path.
     depth: int = field(default=0)
     notes: tuple[str, ...] = ()  #: What other counters count differently, and what is not counted.
 
     @property
     def parameters(self) -> int:
-        """The total number of elements in all parameters; a shared one counts once. Buffers, such as running
-        statistics, do not count.
+        """The number of elements in all parameters, of which a shared one counts once.
+
+        Buffers, such as running statistics, do not count.
         """
         return sum(row.parameters for row in self.rows)
 

