@@ -45,6 +45,8 @@ EVIDENCE = (
 RARE = 0.05  # the part of the class that shares a behaviour which is still rare
 BEHAVIOUR = 2  # parts with equal rare wrong behaviour that are a hint by themselves
 CODE = 60_000  # characters of a cell that are looked at
+LARGE = 500  # nodes of an expression that is no feature as a whole: its parts are, and so is its statement
+LOOKED_AT = 200_000  # nodes of a cell's expressions together, where they lie within each other
 
 
 # --------------------------------------------------------------------------- what somebody wrote
@@ -121,10 +123,13 @@ def read_text(source: str, kept: Iterable[str] = ()) -> Text:
     names = frozenset({*kept, *dir(builtins), *keyword.kwlist, "self", "nn", "F", "torch"})
     try:
         tree = _Plain(names).visit(ast.parse(source))
+        sizes, left = _sizes(tree), LOOKED_AT
         for node in ast.walk(tree):
+            size = sizes[id(node)]
             if isinstance(node, ast.stmt):
                 text.add(_statement(node), node.lineno)
-            elif isinstance(node, ast.expr) and _size(node) >= NODES:
+            elif isinstance(node, ast.expr) and NODES <= size <= min(LARGE, left):
+                left -= size
                 text.add(ast.unparse(node), node.lineno)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         # No Python, or too deep: line by line, with other names than the known ones made equal.
@@ -152,8 +157,13 @@ def _statement(node: ast.stmt) -> str:
     return ast.unparse(ast.fix_missing_locations(type(node)(**fields)))
 
 
-def _size(node: ast.AST) -> int:
-    return sum(1 for each in ast.walk(node) if not isinstance(each, ast.expr_context))
+def _sizes(tree: ast.AST) -> dict[int, int]:
+    """How many nodes each node of a tree has, by its identity."""
+    sizes: dict[int, int] = {}
+    for node in reversed(list(ast.walk(tree))):  # what is inside comes before
+        inside = sum(sizes[id(each)] for each in ast.iter_child_nodes(node))
+        sizes[id(node)] = inside + (not isinstance(node, ast.expr_context))
+    return sizes
 
 
 # --------------------------------------------------------------------------- pairs

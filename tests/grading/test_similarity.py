@@ -12,7 +12,7 @@ from casestudies.cli import main
 from casestudies.grading import similarity
 from casestudies.grading.errors import CourseError
 from casestudies.grading.notebooks import fill, notebook_text
-from casestudies.grading.similarity import Pair, Work, behaviour_of, page, pairs, read_text
+from casestudies.grading.similarity import LOOKED_AT, Pair, Work, behaviour_of, page, pairs, read_text
 from casestudies.grading.verdicts import Verdict
 
 from .conftest import RIGHT, ROOT
@@ -75,6 +75,17 @@ def test_what_is_computed_is_a_feature() -> None:
 )
 def test_any_text_can_be_read(source: str) -> None:
     read_text(source)
+
+
+@pytest.mark.parametrize("depth", [1, 10, 60])
+def test_what_is_read_grows_with_the_text_and_not_with_its_depth(depth: int) -> None:
+    """Each part of an expression is a feature; written out one by one, those within each other would be endless."""
+    for inside in ("a + b, " * 7_000, "".join("[" * 20 + "a + b" + "]" * 20 + ", " for _ in range(1_000))):
+        source = "x = " + "[" * depth + inside + "]" * depth
+        found = read_text(source)
+        assert found.features and sum(map(len, found.features)) < 4 * len(source)
+        written = sum(len(feature) * count for feature, count in found.features.items())
+        assert written < 40 * LOOKED_AT
 
 
 def test_code_that_is_no_python_is_compared_line_by_line() -> None:
