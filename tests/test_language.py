@@ -173,8 +173,8 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
             "백분율입니다.",
         ),
         (
-            "Missing: a parameter of shape 6×3, 2 × parameter of shape 3, a buffer of shape 2, ....",
-            "빠진 것: 모양이 6×3인 매개변수, 모양이 3인 매개변수 2개, 모양이 2인 버퍼, ....",
+            "Missing: a parameter of shape 6×3, 2 × parameter of shape 3, a buffer of shape 2 (...).",
+            "빠진 것: 모양이 6×3인 매개변수, 모양이 3인 매개변수 2개, 모양이 2 (...)인 버퍼.",
         ),
         (
             "f(-1) gives (a value of type complex, 2); expected (1, 2).",

@@ -1861,7 +1861,8 @@ def _list_slots(found: Sequence[Slot]) -> str:
         return f"{count} × {kind} {form}" if count > 1 else f"a {kind} {form}"
 
     words = [said(kind, shape, count) for (kind, shape), count in list(counted.items())[:4]]
-    return ", ".join(words) + (", ..." if len(counted) > 4 else "")
+    # In brackets, in every language: three dots and the full stop behind them would be four.
+    return ", ".join(words) + (" (...)" if len(counted) > len(words) else "")
 
 
 def _a(kind: str) -> str:

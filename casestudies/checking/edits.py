@@ -10,10 +10,11 @@ import copy
 import io
 import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import combinations_with_replacement, permutations
 from typing import TypeGuard
 
-from casestudies.checking.formulas import Edit, Formula, Site, cloned, formula_from
+from casestudies.checking.formulas import COMPILED_KEPT, Edit, Formula, Site, cloned, dumped, formula_from
 
 NUMBERS = {"int", "float"}
 FEW = 3  # arguments, any two of which may make a term
@@ -33,11 +34,14 @@ INSTEAD_OF = {
     ),
     ast.Pow: (
         "{0} * {1}", "{1} ** {0}", "{0} + {1}", "{0} ** ({1} + 1)", "{0} / {1}", "math.exp({0} * {1})",
-        "1 + {1} * ({0} - 1)", "{0} ** -{1}", "{0} ^ {1}",
+        "1 + {1} * ({0} - 1)", "{0} ** -{1}", "{0} ^ {1}", "math.exp({1} * math.log10({0}))",
+        "math.exp({1} * math.log2({0}))", "10 ** ({1} * math.log({0}))", "2 ** ({1} * math.log({0}))",
     ),
     ast.Mod: ("{0} // {1}",),
 }  # fmt: skip
 XOR = "`^` in place of `**`: in Python `^` is no power; it compares the bits of two numbers"
+OPERATOR_OF = {ast.Eq: "==", ast.NotEq: "!="}
+SHAPES = ("*.numel()", "len(*)", "*[0]", "*[1]", "*[1:]", "*[2:]", "*[:2]", "*[-1]")  # what is compared of *
 COMPARISONS = {
     ast.Lt: ("<=", ">", ">=", "=="), ast.LtE: ("<", ">=", ">", "=="), ast.Gt: (">=", "<", "<=", "!="),
     ast.GtE: (">", "<=", "<", "=="), ast.Eq: ("!=", "<=", ">="), ast.NotEq: ("==", ">", "<"),
@@ -60,7 +64,13 @@ FUNCTIONS = {
         "torch.tanh({0})", "torch.sigmoid({0})", "F.leaky_relu({0})", "F.gelu({0})", "F.elu({0})", "F.silu({0})",
         "F.relu6({0})", "{0}.abs()", "F.softplus({0})", "F.relu(-{0})",
     ),
-    "isinstance": ("True", "isinstance({0}, ({1}, nn.BatchNorm2d))", "isinstance({0}, ({1}, nn.Conv2d))"),
+    "F.pad": ("F.pad({all}, value=1.0)",),
+    "F.conv2d": ("{whole} / {1}[0].numel()",),
+    "isinstance": (
+        "isinstance({0}, {1}) or (isinstance({0}, nn.Conv2d) and {0}.kernel_size == (1, 1))",
+        "hasattr({0}, 'in_features')", "type({0}) is {1}", "True", "isinstance({0}, ({1}, nn.BatchNorm2d))",
+        "isinstance({0}, ({1}, nn.Conv2d))",
+    ),
     "torch.rand": ("torch.randn({all})",),
 }  # fmt: skip
 METHODS = {
@@ -103,13 +113,24 @@ def edits_of(formula: Formula) -> list[Edit]:
     return sorted(found, key=lambda edit: edit.weight)
 
 
+@lru_cache(maxsize=COMPILED_KEPT)
+def _parsed(written: str) -> ast.expr:
+    """An expression, which nobody changes: the same is written in many places."""
+    return ast.parse(written, mode="eval").body
+
+
 def _unique(site: Site, edits: Iterable[Edit]) -> Iterator[Edit]:
     seen = {ast.dump(site.template)}
     for edit in edits:
-        written = ast.dump(edit.instead)
+        written = dumped(edit.instead)
         if written not in seen:
             seen.add(written)
             yield edit
+
+
+def edit_at(formula: Formula, site: Site, weight: float, text: str, words: str) -> Edit:
+    """An edit that only a student's numbers suggest; {whole} is what stands at the site."""
+    return _Edits(formula, site).edit(weight, text, words)
 
 
 class _Edits:
@@ -125,8 +146,7 @@ class _Edits:
         """`text` is the new expression; {0} and {1} are the parts, {whole} what stands there."""
         names = [f"_{k}()" if self.site.lazy else f"_{k}" for k in range(len(self.site.parts))]
         written = text.format(*names, whole=f"({self.whole})", all=", ".join(names))
-        node = ast.parse(written, mode="eval").body
-        return Edit(self.site.number, weight, node, words or "`{new}` in place of `{whole}`")
+        return Edit(self.site.number, weight, _parsed(written), words or "`{new}` in place of `{whole}`")
 
     def all(self) -> Iterator[Edit]:
         site, node = self.site, self.site.node
@@ -169,6 +189,8 @@ class _Edits:
             yield self.edit(1.3, "False", "`{whole}` is taken to hold never")
         if self.number and not isinstance(node, ast.Constant):
             yield from self.numbers()
+        if site.role == "return":
+            yield from self.special_cases()
         if self.tensor:
             yield from self.tensors()
         if site.kinds == {"sequence"} and not isinstance(node, (ast.Tuple, ast.List)):
@@ -197,6 +219,13 @@ class _Edits:
             used = f"`{{new}}` is used wherever `{name}` belongs"
             for text in ("{0} + 1", "{0} - 1", "2 * {0}", "{0} // 2", "{0} ** 2"):
                 yield self.edit(1.35, text, used)
+            for least in (1, 2, 3):
+                yield self.edit(
+                    1.4, f"max({{0}}, {least})", f"`{name}` counts as {least} where it is less: `{{new}}`"
+                )
+                yield self.edit(
+                    1.4, f"min({{0}}, {least})", f"`{name}` counts as {least} where it is more: `{{new}}`"
+                )
             if not self.counted:
                 for text in ("int({0})", "round({0})", "math.ceil({0})"):
                     yield self.edit(1.3, text, used)
@@ -216,7 +245,8 @@ class _Edits:
                 ("{0}[-1:].expand_as({0})", 1.55), ("{0}.mean(0, keepdim=True).expand_as({0})", 1.5),
                 ("{0}.sum(0, keepdim=True).expand_as({0})", 1.55), ("{0}.mean(1, keepdim=True).expand_as({0})", 1.5),
                 ("{0}.sum(1, keepdim=True).expand_as({0})", 1.55), ("{0}.roll(1, 0)", 1.6), ("{0}.roll(1, 1)", 1.6),
-                ("{0}.float()", 1.6), ("{0}.sigmoid()", 1.6), ("{0}.tanh()", 1.6),
+                ("{0}.float()", 1.6), ("{0}.sigmoid()", 1.6), ("{0}.tanh()", 1.6), ("{0}.softmax(1)", 1.6),
+                ("F.normalize({0}, dim=1)", 1.6), ("{0}.transpose(1, 2)", 1.6), ("{0}.transpose(1, -1)", 1.6),
             ):  # fmt: skip
                 yield self.edit(weight, text, used)
             # Two slips at one place, which no pair of edits is: one of them moves numbers, the other takes some.
@@ -387,6 +417,16 @@ class _Edits:
     def comparisons(self, node: ast.Compare) -> Iterator[Edit]:
         for sign in COMPARISONS.get(type(node.ops[0]), ()):
             yield self.edit(1.0, f"{{0}} {sign} {{1}}", "the condition is `{new}`, not `{whole}`")
+        for part in (node.left, *node.comparators) if self.site.kinds == {"bool"} else ():
+            if not isinstance(part, ast.Constant) and self.formula.is_number(part):
+                words = f"the condition holds only where `{ast.unparse(part)}` is above 0: `{{new}}`"
+                yield self.edit(1.25, f"{{{self.site.parts.index(part)}}} > 0 and {{whole}}", words)
+        sides = (node.left, *node.comparators)
+        if all(isinstance(each, ast.Attribute) and each.attr == "shape" for each in sides):
+            sign = OPERATOR_OF[type(node.ops[0])] if type(node.ops[0]) in OPERATOR_OF else "=="
+            for text in SHAPES:
+                both = [text.replace("*", f"{{{k}}}") for k in (0, 1)]
+                yield self.edit(1.2, f" {sign} ".join(both), "of the shapes only this is compared: `{new}`")
 
     def choices(self) -> Iterator[Edit]:
         # Lighter than a factor that is missing in the condition, and makes it hold always, or never.
@@ -402,6 +442,10 @@ class _Edits:
                 1.0, f" {word} ".join(parts[:k] + parts[k + 1 :]), f"`{parts[k]}` is not asked for"
             )
         yield self.edit(1.1, f" {other} ".join(parts), f"`{other}` in place of `{word}`: `{{new}}`")
+        for k in range(len(parts) if word == "and" else 0):
+            rest = f" {word} ".join(parts[:k] + parts[k + 1 :])
+            words = f"`{parts[k]}` is not asked for, and where the rest raises without it, it counts as False"
+            yield self.edit(1.15, f"_unless_it_raises(lambda: {rest})", words)
 
     def calls(self, node: ast.Call) -> Iterator[Edit]:
         name, count = ast.unparse(node.func), len(self.site.parts)
@@ -570,7 +614,7 @@ class _Edits:
                 ("1 - {whole}", "`{new}`, the rest, in place of `{whole}`"),
             ):
                 yield self.edit(1.2, text, words)
-        if composite and not self.counted:
+        if not self.counted:
             for digits in (1, 2, 3, 4, 5, 6):
                 if result:
                     words = f"the result is rounded to {digits} digits; return it as it is"
@@ -582,9 +626,12 @@ class _Edits:
                 yield self.edit(
                     1.3, f"{{whole}} if _a_{name} else 0", f"without `{name}` the result is 0: `{{new}}`"
                 )
+        if not self.counted:
+            yield self.edit(1.4, "abs({whole})", "the sign of `{whole}` is left out: `{new}`")
+            yield self.edit(1.4, "max({whole}, 0)", "`{whole}` counts as 0 where it is less: `{new}`")
+            yield self.edit(1.4, "min({whole}, 0)", "`{whole}` counts as 0 where it is more: `{new}`")
         if result:
-            yield self.edit(1.3, "100 * {whole}", "the result is a percentage")
-            yield self.edit(1.35, "float({whole})", "it is a float")
+            yield from self.results()
         if composite:
             # To round to that number says more than is known, where it always comes out.
             plain = (("1", 1.15), ("0", 1.15), ("2", 1.15), ("3", 1.2), ("10", 1.2))
@@ -606,11 +653,27 @@ class _Edits:
                 ("/", 1.6, f"it is divided by `{name}`: `{{new}}`"),
             ):
                 yield self.edit(weight, f"{{whole}} {sign} _a_{name}", words)
+            if not composite and self.counted and name != ast.unparse(site.node):
+                words = f"`{{new}}`, the places for a window of `{name}`, in place of `{{whole}}`"
+                yield self.edit(1.6, f"{{whole}} - _a_{name} + 1", words)
             if composite:
                 words = f"`{name} ** 2` is a factor too many: `{{new}}`"
                 yield self.edit(1.5, f"{{whole}} * _a_{name} ** 2", words)
 
         yield from self.terms()
+
+    def results(self) -> Iterator[Edit]:
+        """What is done to a number at the end."""
+        site = self.site
+        for text in ("({whole},)", "({whole}, {whole})", "[{whole}]", "str({whole})"):
+            yield self.edit(1.35, text, "a number is asked for, not `{new}`")
+        for name in site.scope:
+            if name not in self.formula.arguments and self.formula.holds_numbers(name):
+                yield self.edit(1.45, f"{{whole}} + _s_{name}", f"`{name}` is added: `{{new}}`")
+                yield self.edit(1.45, f"{{whole}} - _s_{name}", f"`{name}` is subtracted: `{{new}}`")
+                yield self.edit(1.45, f"{{whole}} * _s_{name}", f"`{name}` is a factor too many: `{{new}}`")
+        yield self.edit(1.3, "100 * {whole}", "the result is a percentage")
+        yield self.edit(1.35, "float({whole})", "it is a float")
 
     def terms(self) -> Iterator[Edit]:
         """A product of two arguments that is added to a whole result, such as biases that were not asked for."""
@@ -647,10 +710,17 @@ class _Edits:
             ("{whole}.transpose(-1, -2)", 1.3, "rows and columns are exchanged: `{new}`"),
             ("{whole}.transpose(0, 1)", 1.4, "the first two axes are exchanged: `{new}`"),
             ("{whole} + 1", 1.4, "1 is added: `{new}`"),
+            ("F.normalize({whole}, dim=1)", 1.5, "it is divided by its norm: `{new}`"),
+            ("{whole}.softmax(1)", 1.5, "a softmax is added: `{new}`"),
             ("{whole}.flip(-1)", 1.45, "it is turned left to right: `{new}`"),
             ("{whole}.flip(-2)", 1.45, "it is turned upside down: `{new}`"),
         ):
             yield self.edit(weight, text, words)
+        for axes in ("-1, -2", "0, 1", "1, 2"):
+            words = (
+                "its axes are exchanged and its numbers read in the old shape, which mixes them up: `{new}`"
+            )
+            yield self.edit(1.45, f"{{whole}}.transpose({axes}).reshape({{whole}}.shape)", words)
         if composite:
             yield self.edit(
                 1.4, "{whole}.mean(0, keepdim=True)", "it is averaged over the first axis: `{new}`"
@@ -667,6 +737,8 @@ class _Edits:
                 continue
             if argument.kinds == {"tensor"}:
                 yield self.edit(1.5, f"{{whole}} + _a_{name}", f"`{name}` is added: `{{new}}`")
+                yield self.edit(1.55, f"{{whole}} - _a_{name}", f"`{name}` is subtracted: `{{new}}`")
+                yield self.edit(1.6, f"{{whole}} - _a_{name} ** 2", f"`{name} ** 2` is subtracted: `{{new}}`")
             elif argument.kinds <= NUMBERS:
                 yield self.edit(1.4, f"{{whole}} / _a_{name}", f"it is divided by `{name}`: `{{new}}`")
                 yield self.edit(1.5, f"{{whole}} * _a_{name}", f"`{name}` is a factor too many: `{{new}}`")
@@ -674,6 +746,18 @@ class _Edits:
             yield self.edit(
                 1.3, "torch.cat([{whole}[:1], torch.zeros_like({whole}[1:])])", "only the first image counts"
             )
+
+    def special_cases(self) -> Iterator[Edit]:
+        """Another result where an argument is 0, or an empty list."""
+        for name, argument in zip(self.formula.arguments, self.formula.sites, strict=False):
+            if name in self.formula.stored or not argument.kinds:
+                continue
+            if argument.kinds == {"sequence"} or argument.kinds <= NUMBERS:
+                for value in ("0", "1", "None"):
+                    words = f"where `{name}` is 0, the result is {value}"
+                    if argument.kinds == {"sequence"}:
+                        words = f"where `{name}` is empty, the result is {value}"
+                    yield self.edit(1.4, f"{{whole}} if _a_{name} else {value}", words)
 
 
 def _alike(one: set[str], other: set[str]) -> bool:
@@ -698,7 +782,9 @@ def variants(formula: Formula) -> list[Formula]:
                 found.append(made)
 
     add(_Expanded().visit(cloned(formula.tree)), 0.0, "")
-    for change in (_rewritten, _statements, _signature, _orders):
+    ceiled = _Ceiled().visit(cloned(formula.tree))
+    add(ceiled, 0.0, "")
+    for change in (_rewritten, _statements, _signature, _orders, _repeated, _flattened, _exchanged):
         for tree, weight, words in change(formula.tree):
             add(tree, weight, words)
     return found
@@ -736,6 +822,27 @@ class _Expanded(ast.NodeTransformer):
                     ]
                     return self.visit(ast.BinOp(terms[0], side.op, terms[1]))
         return node
+
+
+class _Ceiled(ast.NodeTransformer):
+    """(a - 1) // b + 1 as math.ceil(a / b), which is the same of whole numbers: edits of it are others."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        divided = node.left
+        if not (isinstance(node.op, ast.Add) and _is_one(node.right) and isinstance(divided, ast.BinOp)):
+            return node
+        less = divided.left
+        if not (isinstance(divided.op, ast.FloorDiv) and isinstance(less, ast.BinOp)):
+            return node
+        if not (isinstance(less.op, ast.Sub) and _is_one(less.right)):
+            return node
+        ceil = ast.Attribute(ast.Name("math", ast.Load()), "ceil", ast.Load())
+        return ast.Call(ceil, [ast.BinOp(less.left, ast.Div(), divided.right)], [])
+
+
+def _is_one(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) is int and node.value == 1
 
 
 SIGNS = ("+", "-", "*", "/", "//", "**")
@@ -999,12 +1106,23 @@ def _below(node: ast.BinOp) -> ast.expr | None:
     return ast.BinOp(one.left, ast.Div(), ast.BinOp(one.right, node.op, other.right))
 
 
+def _divided_last(node: ast.BinOp) -> ast.expr | None:
+    """(a // b) * c * d as (a * c * d) // b, of the whole product."""
+    if not isinstance(node.op, ast.Mult):
+        return None
+    first, *rest = _factors(node)
+    if not (isinstance(first, ast.BinOp) and isinstance(first.op, (ast.FloorDiv, ast.Div))):
+        return None
+    return ast.BinOp(_product([first.left, *rest]), first.op, first.right)
+
+
 REWRITES: tuple[tuple[Callable[[ast.BinOp], ast.expr | None], str], ...] = (
     (_turned, "the brackets are in a different place: `{new}` in place of `{whole}`"),
     (_turned_back, "the brackets are in a different place: `{new}` in place of `{whole}`"),
     (_one_inside, "the last term has moved into the brackets: `{new}` in place of `{whole}`"),
     (_term_by_term, "each term is treated separately: `{new}` in place of `{whole}`"),
     (_below, "`{new}` in place of `{whole}`"),
+    (_divided_last, "the division comes last: `{new}` in place of `{whole}`"),
     (
         _each_times,
         "each factor is multiplied by the exponent, not raised to it: `{new}` in place of `{whole}`",
@@ -1041,6 +1159,14 @@ def _statements(tree: ast.FunctionDef) -> Iterator[Change]:
                 block[place], block[place + 1] = block[place + 1], block[place]
                 first, second = (ast.unparse(each).splitlines()[0] for each in block[place : place + 2])
                 yield changed, 1.1, f"`{first}` comes before `{second}`"
+            if isinstance(gone, ast.For) and isinstance(gone.target, ast.Tuple):
+                names = gone.target.elts
+                for order in permutations(range(len(names))) if len(names) <= FEW else ():
+                    changed, block = _copied(tree, index)
+                    turned: ast.For = block[place]  # type: ignore[assignment]
+                    turned.target = ast.Tuple([names[k] for k in order], ast.Store())
+                    head = ast.unparse(turned).splitlines()[0]
+                    yield changed, 1.1, f"they are unpacked in another order: `{head}`"
             if isinstance(gone, ast.For):
                 returned = next((each for each in tree.body if isinstance(each, ast.Return)), None)
                 if returned is not None:
@@ -1151,6 +1277,76 @@ def _orders(tree: ast.FunctionDef) -> Iterator[Change]:
                 yield changed, 1.0, f"the order is different: `{ast.unparse(value)}`"
 
 
+def _repeated(tree: ast.FunctionDef) -> Iterator[Change]:
+    """What is done once where a condition holds, done as long as it holds: `n + d if n < m else n` in a loop."""
+    for index, node in enumerate(tree.body):
+        value = node.value if isinstance(node, (ast.Return, ast.Assign)) else None
+        if not (isinstance(value, ast.IfExp) and isinstance(value.orelse, ast.Name)):
+            continue
+        name = value.orelse.id
+        if name not in {each.id for each in ast.walk(value.test) if isinstance(each, ast.Name)}:
+            continue
+        changed = cloned(tree)
+        step = ast.Assign([ast.Name(name, ast.Store())], cloned(value.body))
+        loop = ast.While(cloned(value.test), [step], [])
+        end: ast.stmt = changed.body[index]
+        end.value = ast.Name(name, ast.Load())  # type: ignore[attr-defined]
+        changed.body[index : index + 1] = [ast.fix_missing_locations(loop), end]
+        words = f"the step is repeated as long as `{ast.unparse(value.test)}`, not made once"
+        yield changed, 1.0, words
+
+
+def _exchanged(tree: ast.FunctionDef) -> Iterator[Change]:
+    """A power of what a method gives for what it gives of a power: the square of a sum for a sum of squares."""
+
+    def powers(tree: ast.AST) -> list[ast.Call]:
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        return [each for each in calls if isinstance(each.func, ast.Attribute) and _is_power(each.func.value)]
+
+    for index, node in enumerate(powers(tree)):
+        changed = cloned(tree)
+        call = powers(changed)[index]
+        power: ast.BinOp = call.func.value  # type: ignore[attr-defined]
+        inner = ast.Call(ast.Attribute(power.left, call.func.attr, ast.Load()), call.args, call.keywords)  # type: ignore[attr-defined]
+        made = ast.BinOp(inner, power.op, power.right)
+        _Replaced(call, made).visit(changed)
+        yield changed, 1.1, f"`{ast.unparse(made)}` in place of `{ast.unparse(node)}`"
+
+
+def _flattened(tree: ast.FunctionDef) -> Iterator[Change]:
+    """Two tensors of as many numbers compared number by number, whatever their shapes."""
+    compared = [each for each in ast.walk(tree) if isinstance(each, ast.Attribute) and each.attr == "shape"]
+    if len(compared) < 2:
+        return
+    changed = _Flattened().visit(cloned(tree))
+    yield changed, 1.2, "only the numbers of elements are compared, and the elements in their order"
+
+
+class _Flattened(ast.NodeTransformer):
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        self.generic_visit(node)
+        sides = (node.left, *node.comparators)
+        if len(sides) == 2 and isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
+            if all(isinstance(each, ast.Attribute) and each.attr == "shape" for each in sides):
+                counts = [_method(each.value, "numel") for each in sides]  # type: ignore[attr-defined]
+                return ast.Compare(counts[0], node.ops, counts[1:])
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        if (
+            isinstance(node.op, ast.Sub)
+            and isinstance(node.left, ast.Name)
+            and isinstance(node.right, ast.Name)
+        ):
+            return ast.BinOp(_method(node.left, "flatten"), node.op, _method(node.right, "flatten"))
+        return node
+
+
+def _method(value: ast.expr, name: str) -> ast.expr:
+    return ast.Call(ast.Attribute(value, name, ast.Load()), [], [])
+
+
 def _other_defaults(value: object, others: Sequence[object]) -> Iterator[object]:
     if isinstance(value, bool):
         yield not value
@@ -1179,4 +1375,4 @@ def _other_defaults(value: object, others: Sequence[object]) -> Iterator[object]
         yield from (1, 2, True)
 
 
-__all__ = ["Formula", "as_float", "edits_of", "respelled", "variants"]
+__all__ = ["Formula", "as_float", "edit_at", "edits_of", "respelled", "variants"]

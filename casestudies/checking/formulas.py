@@ -15,7 +15,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, TypeVar
 
 import torch
@@ -24,6 +24,7 @@ from torch import Tensor
 
 OPENED = (ast.ListComp, ast.GeneratorExp, ast.SetComp)  # edited inside, where their variables are known
 TOGETHER = 64  # edits that are compiled together
+COMPILED_KEPT = 8192  # of all formulas
 Names = dict[str, Any]  # of a module, or what a function sees
 PLACE = "_{}"  # what stands in an edit for the k-th thing that the expression is made of
 
@@ -58,6 +59,16 @@ class Edit:
 
 class Uneditable(ValueError):
     """A function that cannot be read, or does something that is not understood here."""
+
+
+Compiled = tuple[str, int, tuple[str, ...], bool]
+_COMPILED: dict[Compiled, CodeType] = {}
+
+
+@lru_cache(maxsize=COMPILED_KEPT)
+def dumped(node: ast.expr) -> str:
+    """What an expression says, of one that nobody changes."""
+    return ast.dump(node)
 
 
 Node = TypeVar("Node", bound=ast.AST)
@@ -121,11 +132,12 @@ class Formula:
         if given.vararg or given.kwarg or given.posonlyargs or given.kwonlyargs:
             raise Uneditable("only plain arguments are understood")
         self.arguments = tuple(argument.arg for argument in given.args)
-        self.loops = any(isinstance(node, (ast.For, ast.comprehension)) for node in ast.walk(tree))
+        self.loops = any(isinstance(node, (ast.For, ast.While, ast.comprehension)) for node in ast.walk(tree))
         names_stored = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
         self.stored = {node.id for node in names_stored if isinstance(node.ctx, ast.Store)}
         self.read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - self.stored
         self.space: Names = {"math": math, "torch": torch, "F": F, **names, "_power": power, "_times": times}
+        self.space["_unless_it_raises"], self.space["_turns"] = unless_it_raises, turns
         self.sites: list[Site] = []
         self.numbers: dict[int, int] = {}  # of sites, by the identity of their nodes
         self.edits: list[Edit] = []  # that are tried, in their order
@@ -217,6 +229,10 @@ class Formula:
                 copied.iter = self._expression(copied.iter, known, local)
                 inside = known + [name for name in _stored([copied.target]) if name not in known]
                 copied.body = self._block(copied.body, inside, local)
+            elif isinstance(copied, ast.While):
+                test = self._expression(copied.test, known, local)
+                found.append(_ending(test, self._block(copied.body, list(known), local)))
+                continue
             elif isinstance(copied, ast.If):
                 copied.test = self._expression(copied.test, known, local)
                 copied.body = self._block(copied.body, list(known), local)
@@ -264,6 +280,20 @@ class Formula:
         made.elt = self._expression(node.elt, known, local)
         return made
 
+    def holds_numbers(self, name: str) -> bool:
+        """Whether a variable was a number wherever it was read."""
+        read = [site for site in self.sites if isinstance(site.node, ast.Name) and site.node.id == name]
+        return any(site.kinds for site in read) and all(site.kinds <= {"int", "float"} for site in read)
+
+    def is_number(self, node: ast.expr) -> bool:
+        """Whether the value of a part was a number wherever the function was watched."""
+        number = self.numbers.get(id(node))
+        return (
+            number is not None
+            and bool(self.sites[number].kinds)
+            and self.sites[number].kinds <= {"int", "float"}
+        )
+
     def uses_of(self, name: str) -> list[int]:
         """The sites that are an argument, which nothing is stored in; none where it is."""
         if name in self.stored:
@@ -297,10 +327,25 @@ class Formula:
         """The small function of an edit, compiled when it is first tried, with those that are tried next."""
         if edit not in self.alternatives:
             new = self.edits[self.edits.index(edit) :][:TOGETHER] if edit in self.edits else [edit]
-            made = [self._function(self.sites[each.site], each.instead) for each in new]
-            self._execute([ast.Assign([ast.Name("_made", ast.Store())], ast.List(made, ast.Load()))])
-            self.alternatives.update(zip(new, self.space["_made"], strict=True))
+            keys = {each: self._key(each) for each in new}
+            # Of one key one is compiled, whatever formula it is of: most edits are written alike in many places.
+            unknown = {key: each for each, key in keys.items() if key not in _COMPILED}
+            if unknown:
+                made = [self._function(self.sites[each.site], each.instead) for each in unknown.values()]
+                self._execute([ast.Assign([ast.Name("_made", ast.Store())], ast.List(made, ast.Load()))])
+                for key, function in zip(unknown, self.space["_made"], strict=True):
+                    _COMPILED[key] = function.__code__
+            self.alternatives.update(
+                {each: FunctionType(_COMPILED[key], self.space) for each, key in keys.items()}
+            )
+            while len(_COMPILED) > COMPILED_KEPT:
+                _COMPILED.pop(next(iter(_COMPILED)))
         return self.alternatives[edit]
+
+    def _key(self, edit: Edit) -> Compiled:
+        """All on which the small function of an edit depends."""
+        site = self.sites[edit.site]
+        return dumped(edit.instead), len(site.parts), site.scope, self.loops
 
     def with_edits(self, edits: Sequence[Edit]) -> Callable[..., Any]:
         """The function that has them. Only one such function can run at a time."""
@@ -426,10 +471,13 @@ class _Filled(ast.NodeTransformer):
 
 
 class _Filtered(ast.NodeTransformer):
-    """Sums of what counts under a condition, and else as 0, as sums of what the condition lets through."""
+    """Sums of what counts under a condition, and else as 0, as sums of what the condition lets through; of what may
+    raise, what it is: the words for the edit say the rest."""
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
+        if ast.unparse(node.func) == "_unless_it_raises" and isinstance(node.args[0], ast.Lambda):
+            return node.args[0].body
         if ast.unparse(node.func) == "sum" and len(node.args) == 1 and isinstance(node.args[0], OPENED):
             made = copy.copy(node.args[0])
             each, last = made.elt, made.generators[-1]
@@ -440,11 +488,31 @@ class _Filtered(ast.NodeTransformer):
         return node
 
 
+MOST_TURNS = 1000  # of a loop that goes on while a condition holds
+
+
+def turns() -> Iterator[int]:
+    """The turns of such a loop; an edit may make one that does not end."""
+    yield from range(MOST_TURNS)
+    raise OverflowError("a loop that does not end")
+
+
+def _ending(test: ast.expr, body: list[ast.stmt]) -> ast.stmt:
+    """`while test: body`, which ends."""
+    leave = ast.If(ast.UnaryOp(ast.Not(), test), [ast.Break()], [])
+    counted = ast.Call(ast.Name("_turns", ast.Load()), [], [])
+    return ast.For(ast.Name("_turn", ast.Store()), counted, [leave, *body], [])
+
+
 class _Bounded(ast.NodeTransformer):
-    """Powers that end; in a formula with a loop, in which numbers may grow with each turn, products as well."""
+    """Powers and loops that end; in a formula with a loop, where numbers may grow each turn, products as well."""
 
     def __init__(self, loops: bool) -> None:
         self.loops = loops
+
+    def visit_While(self, node: ast.While) -> ast.stmt:
+        self.generic_visit(node)
+        return _ending(node.test, node.body)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         self.generic_visit(node)
@@ -467,6 +535,14 @@ def times(one: Any, other: Any) -> Any:
     if type(one) is int and type(other) is int and one.bit_length() + other.bit_length() > 2048:
         raise OverflowError("a number of hundreds of digits")
     return one * other
+
+
+def unless_it_raises(condition: Callable[[], Any]) -> Any:
+    """Whether a condition holds; where it raises, it does not."""
+    try:
+        return condition()
+    except Exception:
+        return False
 
 
 class _Called(ast.NodeTransformer):

@@ -6,9 +6,11 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from functools import partial
+from inspect import signature
+from itertools import combinations, product
 from numbers import Number
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,6 +18,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from casestudies.checking.arguments import Made, so_it_is
+from casestudies.checking.between_calls import kept_between_calls
 from casestudies.checking.compare import (
     LEAST_ROUNDING,
     ROUNDINGS,
@@ -47,9 +51,11 @@ FEW = 3  # calls of a random function where the reference does not draw
 MOST_PAIRS = 80  # of known mistakes that are tried
 INPUTS_KEPT = 64  # of a module that candidates call, with what it gave
 FEWEST_NUMBERS, FEWEST_TENSORS = 5, 2  # wrong answers that an edit gives which is not made in all calls
+TURNS = 4  # of drawing calls until some of them are wrong
 PLACES = 3  # edits of which one says where to look, beside a known mistake
 ONE_SLIP = 1.2  # the weight of an edit which is likelier than two known mistakes
 FEW_STATES = 4  # calls whose modules are looked at, of each group one
+KEPT_FRESH = 15_485_863  # added to the seed of the calls that show what is kept between calls
 FRESH = 104_729  # added to the seed of the calls that confirm an explanation
 
 State = Mapping[str, Tensor]
@@ -135,11 +141,12 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
         item.wrong = bool(difference)
     if any(differences):
         _explain(part, reference, subject, answered, seed, report)
+    _say_what_is_small(reference, small, report)
     raised = next((item.answer for item in answered if isinstance(item.answer, Failed)), None)
     symptom = failure_told(raised) if raised else wrong[0]
     more = _without_the_failure(reference, subject, answered, raised) if raised and overwrites(raised) else []
     more += [difference for _, difference in small if difference != symptom]
-    said = [symptom, *sentences_of(report.differences), *more]
+    said = list(dict.fromkeys([symptom, *sentences_of(report.differences), *more]))
     # A line of the student's code ends a text: a sentence behind it would be taken for a part of it.
     report.summary = " ".join([*said[1:], symptom] if raised and raised.line else said)
     if raised and not report.points_now():
@@ -284,6 +291,20 @@ def _settings_changed(reference: Values, answered: list[Answered]) -> list[tuple
         (item, f"{call_text(reference.name, item.call.args, item.call.kwargs)} {SETTINGS[each]}")
         for each, item in sorted(found.items())
     ]
+
+
+def _say_what_is_small(reference: Values, small: Sequence[tuple[Answered, str]], report: Report) -> None:
+    """Small mistakes are seen as they are: each is a difference by itself, unless a known mistake speaks of all."""
+    told = [(item, said) for item, said in small if said and isinstance(item.answer, Called)]
+    if report.recognised or not told:
+        return
+    for item, said in told:
+        where = call_text(reference.name, item.call.args, item.call.kwargs)
+        report.differences.append({"asked": "", "yours": said, "where": where, "sentence": said})
+    names = list(signature(reference.function).parameters)
+    report.place = (
+        report.place or f"Look at what is done with {', '.join(f'`{name}`' for name in names[:2])}."
+    )
 
 
 def _louder(value: Any) -> Any:
@@ -570,13 +591,31 @@ def _name_and_show(
         report.place = f"Look at these: {', '.join(seen)}." if seen else ""
         if any(each["yours"].endswith(UNNAMED) for each in report.differences):
             return
+    changed = _arguments_changed(reference, answered)
     # No edit is looked for that raises in the same place: any that leaves the values alone would have to be derived.
-    candidates = _candidates(part, reference, valued + raised, search=not raised)
+    kept: list[dict[str, str]] | None = None
+
+    def is_kept() -> bool:
+        """Whether something is kept between calls, which no formula does: looked for once."""
+        nonlocal kept
+        if kept is None and not changed:
+            ask, before = partial(_asked_plainly, subject), [item.call for item in answered]
+            kept = kept_between_calls(reference, ask, seed + KEPT_FRESH, before)
+        if kept:
+            report.differences, report.place = kept, "Look at what is kept between calls."
+        return bool(kept)
+
+    candidates = _candidates(part, reference, valued + raised, not raised, not changed, is_kept)
     answered, found = valued, _confirmed(subject, reference, candidates, seed)
     if raised and not found:
         candidates = _candidates(part, reference, valued)
         found = _confirmed(subject, reference, candidates, seed, values=True)
-    if not found:
+    compared, beside = reference, list[dict[str, str]]()
+    if not found and changed:
+        compared, beside = copy(reference), [_said_of_changes(reference, changed)]
+        compared.keeps_arguments = False
+        found = _beside_the_changes(part, compared, subject, answered, seed)
+    elif not found and not is_kept():
         _explain_in_part(subject, reference, answered, seed, report)
     named = _same_states([each for each in found if each.known], answered)
     named = [each for each in named if _by_what_it_changes(reference, each.function, answered)]
@@ -592,8 +631,59 @@ def _name_and_show(
         slip = min(slips, key=lambda slip: slip.weight)
         report.place = slip.place
         if not named or _tells_formulas_apart(answered):  # else the name alone is shown
-            told = slip.where_it_matters(lambda function: _gives(reference, function, answered))
+            told = slip.where_it_matters(lambda function: _gives(compared, function, answered))
             report.differences = told.told(slips)
+    if beside and not named:
+        report.differences = beside + report.differences
+        names = ", ".join(f"`{name}`" for name in changed)
+        report.place = report.place or f"Look at what is done with {names}."
+
+
+def _asked_plainly(subject: Subject, made: Call) -> Called | Failed:
+    return _called(subject(_request(made, None, 0)))
+
+
+def _arguments_changed(reference: Values, answered: list[Answered]) -> list[str]:
+    """The arguments that the student's function changes and that are to be left as they are."""
+    if not reference.keeps_arguments or reference.view is not None or reference.random:
+        return []
+    names: dict[str, None] = {}
+    parameters = list(signature(reference.function).parameters)
+    for item in answered:
+        right = _replay(reference.function, item) if isinstance(item.answer, Called) else None
+        if not isinstance(item.answer, Called) or not isinstance(right, Called):
+            continue
+        given = [*zip(parameters, item.call.args, strict=False), *item.call.kwargs.items()]
+        after = list(zip(item.answer.tensors_after, right.tensors_after, strict=True))
+        for name, value in given:
+            held: list[Tensor] = []
+            _map_tensors(value, lambda tensor, held=held: held.append(tensor) or tensor)  # type: ignore[misc]
+            pairs, after = after[: len(held)], after[len(held) :]
+            lists = isinstance(value, list) and item.answer.kept != right.kept
+            if lists or any(not close(found, wanted, 1e-6) for found, wanted in pairs):
+                names[name] = None
+    return list(names)
+
+
+def _said_of_changes(reference: Values, changed: Sequence[str]) -> dict[str, str]:
+    names = ", ".join(f"`{name}`" for name in changed)
+    return {
+        "asked": "",
+        "yours": names,
+        "where": reference.name,
+        "sentence": f"Yours changes {names}, which belongs to whoever calls it.",
+    }
+
+
+def _beside_the_changes(
+    part: Part, loose: Values, subject: Subject, answered: list[Answered], seed: int
+) -> list[_Candidate]:
+    """What else is wrong where arguments are changed, which `loose` does not look at."""
+    again = [
+        replace(item, wrong=bool(_value_difference(loose, loose.function, item, loose.name)), known=None)
+        for item in answered
+    ]
+    return _confirmed(subject, loose, _candidates(part, loose, again), seed)
 
 
 def _without_the_failure(
@@ -771,7 +861,12 @@ def _features(reference: Values, answered: list[Answered]) -> list[dict[str, str
 
 
 def _candidates(
-    part: Part, reference: Values, answered: list[Answered], search: bool = True
+    part: Part,
+    reference: Values,
+    answered: list[Answered],
+    search: bool = True,
+    deep: bool = True,
+    otherwise: Callable[[], bool] = lambda: False,
 ) -> list[_Candidate]:
     if not any(item.wrong for item in answered):
         return []
@@ -779,7 +874,8 @@ def _candidates(
     quick = reference.view is None
 
     def gives_all(function: Callable[..., Any]) -> bool:
-        return _gives(reference, function, first)
+        # Without the arguments' gradients first, where an argument is changed, as few edits do.
+        return (deep or _leaves_as_the_student(function, first[0])) and _gives(reference, function, first)
 
     def explains(function: Callable[..., Any]) -> bool:
         if quick and not all(agrees(function, item.to_compare()) for item in first):
@@ -794,9 +890,20 @@ def _candidates(
                 break
     if reference.repeats > 1 or not search:
         return found  # what is compared of a random function is too coarse to tell edits from each other
-    edits = Search(reference.function, [item.to_compare() for item in first], gives_all, quick)
-    slips = edits.run(deep=not found, enough=PLACES if found else MOST_KEPT)
+    known = [item.to_compare() for item in first]
+    edits = Search(reference.function, known, gives_all, otherwise, quick)
+    slips = edits.run(deep=deep and not found, enough=PLACES if found else MOST_KEPT)
     return found + [_Candidate(slip.function, slip=slip) for slip in slips]
+
+
+def _leaves_as_the_student(function: Callable[..., Any], item: Answered) -> bool:
+    """Whether a candidate leaves the tensors among the arguments as the student's function did."""
+    found = _replay(function, replace(item, cotangent=None))
+    return (
+        not isinstance(found, Called)
+        or not isinstance(item.answer, Called)
+        or all(map(partial(close, tolerance=1e-6), item.answer.tensors_after, found.tensors_after))
+    )
 
 
 def _likeliest_first(part: Part, reference: Values, answered: Sequence[Answered]) -> list[Pair]:
@@ -893,19 +1000,24 @@ def _explain_in_part(
         return
     if not any(isinstance(item.answer, Called) for item in wrong):
         return
-    if not _tells_formulas_apart(answered) or _always_the_same(wrong):
+    if not _tells_formulas_apart(answered):
+        return
+    if _always_the_same(wrong):
+        report.differences = _one_number_somewhere(subject, reference, answered, wrong)
         return
 
     def gives_all(function: Callable[..., Any]) -> bool:
         return _gives(reference, function, wrong)
 
     search = Search(reference.function, [item.to_compare() for item in wrong], gives_all)
-    slips = search.run(deep=False)
+    slips = search.run(deep=wrong[0].to_compare().plain and len(wrong) > 1)
     if not slips:
         return
     groups, before = {id(item.group) for item in wrong}, len(wrong)
-    for index, group in enumerate(reference.groups):
-        dice = Dice(seed + FRESH + index)
+    for turn, (index, group) in product(range(TURNS), enumerate(reference.groups)):
+        if turn and len(wrong) >= (FEWEST_NUMBERS if wrong[0].to_compare().plain else FEWEST_TENSORS):
+            break
+        dice = Dice(seed + FRESH + turn * len(reference.groups) + index)
         for made in group.calls(dice) if id(group) in groups else ():
             item = _ask(subject, reference, group, made, dice)
             item = next(iter(_without_gradients(subject, reference, item)), item)
@@ -920,11 +1032,57 @@ def _explain_in_part(
         return
     slip = min(slips, key=lambda slip: slip.weight).where_it_matters(gives_all)
     written = call_text(reference.name, wrong[0].call.args, wrong[0].call.kwargs)
-    report.differences = [
-        {**each, "when": f"In some calls, such as {written}, and not in others:"}
-        for each in slip.differences()
-    ]
+    when = _when(subject, reference, slip.function, answered)
+    when = when or f"In some calls, such as {written}, and not in others:"
+    report.differences = [{**each, "when": when} for each in slip.differences()]
     report.place = slip.place
+
+
+def _one_number_somewhere(
+    subject: Subject, reference: Values, answered: list[Answered], wrong: list[Answered]
+) -> list[dict[str, str]]:
+    """That a function gives one number, whatever it is called with, where some condition holds."""
+    given = next(plain_value(item.answer.value) for item in wrong if isinstance(item.answer, Called))
+    when = _when(subject, reference, lambda *_, **__: given, answered)
+    if not when:
+        return []
+    said = {"asked": "", "yours": repr(given), "where": reference.name, "when": when}
+    return [{**said, "sentence": f"Yours gives {given!r}, which is not asked for."}]
+
+
+def _when(subject: Subject, reference: Values, function: Callable[..., Any], answered: list[Answered]) -> str:
+    """In which calls the student's function does what another does, and not what is asked for; "" where it cannot be
+    told. Calls in which both do the same say nothing."""
+    parameters = signature(reference.function)
+    items: list[tuple[Answered, dict[str, Any]]] = []
+    cases, holds = list[Made](), list[bool]()
+
+    def like_the_other(item: Answered) -> bool | None:
+        right, other = (
+            not _value_difference(reference, each, item, reference.name, True)
+            for each in (reference.function, function)
+        )
+        return None if right == other else other
+
+    for item in answered:
+        bound = parameters.bind(*item.call.args, **item.call.kwargs)
+        given = set(bound.arguments)
+        bound.apply_defaults()
+        values = {name: value for name, value in bound.arguments.items() if isinstance(value, (int, float))}
+        other = like_the_other(item)
+        if other is None or not values:
+            continue
+        items.append((item, {name: value for name, value in bound.arguments.items() if name not in values}))
+        cases.append(Made(values, frozenset(values.keys() - given)))
+        holds.append(other)
+
+    def ask(number: int, made: Made) -> bool | None:
+        item, rest = items[number]
+        call = Call((), {**rest, **made.values})
+        answer = _asked_plainly(subject, call)
+        return like_the_other(replace(item, call=call, answer=answer, cotangent=None, again=(), known=None))
+
+    return so_it_is(cases, holds, ask)
 
 
 def _always_the_same(wrong: list[Answered]) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import combinations, islice, product
 from typing import Any
@@ -21,14 +22,14 @@ import torch
 from torch import Tensor, nn
 
 from casestudies.checking.differences import Exhausted, Work
-from casestudies.checking.formulas import Edit, Formula, Site
+from casestudies.checking.formulas import Edit, Formula, Site, dumped
 
 # Work is counted in microseconds or so of a usual machine.
-TENSOR, OTHER, MODULE = 3.5, 0.3, 60.0  # an operation on tensors, any other value, a module or a convolution
-RUN = 3  # to run a formula at all
-BUDGET = 600_000  # for one function
+TENSOR, OTHER, MODULE = 3.5, 0.15, 60.0  # an operation on tensors, any other value, a module or a convolution
+RUN = 2  # to run a formula at all
+BUDGET = 550_000  # for one function
 PAIRS, TRIPLES = 0.3, 0.3  # the shares of it in which pairs and triples are run
-STRUCTURE = 40_000  # to read another formula, and to find its edits
+STRUCTURE = 6_000  # to read another formula, and to find its edits
 VERIFIED = 300  # predicted sets that are run
 ALIKE = 3  # edits that are kept of those that give the same in one call
 THREE = 110  # edits of which three are tried at once
@@ -43,6 +44,15 @@ LARGE = 4  # times as many numbers as the answer has
 DEEP = 3  # lists in lists; an edit may put one into itself
 MOST_USES = 5  # of an argument of which any may be its default
 LARGEST = 1e30  # number of an answer
+MOST_TERMS, MOST_FACTORS = (
+    4,
+    400,
+)  # of sums in which two factors may be changed, and edits that may change them
+MOST_ITEMS = 4  # of an answer that are looked at one by one
+LIGHT, MOST_NEUTRAL = (
+    1.3,
+    160,
+)  # of edits that change nothing alone and are tried by twos: the weight, and how many
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +69,62 @@ def moves_of(formula: Formula, edits: Iterable[Edit]) -> list[Move]:
     edits = list(edits)
     single = [Move((edit,), edit.weight, frozenset({edit.site})) for edit in edits]
     alike: dict[tuple[str, str], list[Edit]] = {}
+    kinds = {site.number: _kind(site.node) for site in formula.sites}
     for edit in edits:
-        alike.setdefault((_kind(formula.sites[edit.site].node), ast.dump(edit.instead)), []).append(edit)
+        if kinds[edit.site]:
+            alike.setdefault((kinds[edit.site], dumped(edit.instead)), []).append(edit)
     everywhere = [
         Move(tuple(group), group[0].weight + 0.1, frozenset(edit.site for edit in group))
-        for (kind, _), group in alike.items()
-        if kind and 1 < len(group) == len({edit.site for edit in group})
+        for group in alike.values()
+        if 1 < len(group) == len({edit.site for edit in group})
     ]
-    return sorted(single + everywhere + _defaults_written(formula, edits), key=lambda move: move.weight)
+    found = [*single, *everywhere, *_defaults_written(formula, edits), *_factors_left_out(formula, edits)]
+    found += _other_axes(formula, edits)
+    return sorted(found, key=lambda move: move.weight)
+
+
+def _other_axes(formula: Formula, edits: Sequence[Edit]) -> list[Move]:
+    """An argument with two axes exchanged, and the result with them back: what is done, along another axis."""
+    found = []
+    for one in edits:
+        text = ast.unparse(one.instead) if one.site < len(formula.arguments) else ""
+        if text.startswith("_0.transpose(") and text.count("(") == 1:
+            for other in edits:
+                site = formula.sites[other.site]
+                if (
+                    site.role == "return"
+                    and ast.unparse(other.instead).endswith(text[2:])
+                    and other.weight < 1.6
+                ):
+                    back = ast.unparse(other.instead)
+                    if (
+                        back == f"({ast.unparse(site.template)}){text[2:]}"
+                        or back == f"{ast.unparse(site.template)}{text[2:]}"
+                    ):
+                        found.append(Move((one, other), 1.5, frozenset({one.site, other.site})))
+    return found
+
+
+def _placed(edit: Edit) -> str:
+    """The part that stands alone where an edit leaves out the other; "" if it does something else."""
+    return edit.instead.id if isinstance(edit.instead, ast.Name) else ""
+
+
+def _factors_left_out(formula: Formula, edits: Sequence[Edit]) -> list[Move]:
+    """Two factors of one product left out, such as the grid, height and width: one slip."""
+    gone: dict[int, Edit] = {}  # of a product a * b the edit that leaves out b
+    for edit in edits:
+        node = formula.sites[edit.site].node
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and _placed(edit) == "_0":
+            gone[id(node)] = edit
+    found = []
+    for one in gone.values():
+        inner = formula.sites[one.site].node
+        while isinstance(inner, ast.BinOp) and isinstance(inner.left, ast.BinOp):
+            inner = inner.left
+            if (other := gone.get(id(inner))) is not None:
+                found.append(Move((one, other), one.weight + 0.3, frozenset({one.site, other.site})))
+    return found
 
 
 def _defaults_written(formula: Formula, edits: Sequence[Edit]) -> list[Move]:
@@ -74,7 +132,8 @@ def _defaults_written(formula: Formula, edits: Sequence[Edit]) -> list[Move]:
     found = []
     for name, default in formula.defaults.items():
         uses, written = set(formula.uses_of(name)), repr(default)
-        there = [edit for edit in edits if edit.site in uses and ast.unparse(edit.instead) == written]
+        at_uses = (edit for edit in edits if edit.site in uses)
+        there = [edit for edit in at_uses if ast.unparse(edit.instead) == written]
         if type(default) in (int, float) and len(there) <= MOST_USES:
             found += [
                 Move(some, some[0].weight + 0.1 * (count - 1), frozenset(edit.site for edit in some))
@@ -188,6 +247,10 @@ class Several:
     apart: Sequence[
         tuple[Sequence[Any], Mapping[str, Any]]
     ] = ()  # calls that tell edits apart, beside that one
+    verify_item: Callable[[tuple[Edit, ...], int], bool] | None = (
+        None  # of an answer of several numbers, one of them
+    )
+    alone_only: bool = False
     cost: float = field(init=False)
     moves: list[Move] = field(init=False)
     neutral: list[Edit] = field(init=False)  # that change no value: gradients, arguments
@@ -196,6 +259,9 @@ class Several:
 
     def __post_init__(self) -> None:
         self.cost = cost_of(self.formula, self.args, self.kwargs)
+        self.price = round(self.cost) + RUN
+        # Numbers need no copy; a list, a tensor or a module may be changed by an edit.
+        self.unchanging = all(isinstance(each, (int, float)) for each in self.args)
         self.form = form_of(self.answer)
         self.size = self.answer.numel() if isinstance(self.answer, Tensor) else 1
         target = numbers(self.answer)
@@ -205,7 +271,9 @@ class Several:
         self.unknown = [math.nan] * len(target)  # of another form
         self.plain = self.run(()) or self.unknown
         self.base = torch.tensor(self.plain, dtype=torch.float64)
-        self._look()
+        self.neutral = []
+        if not self.alone_only:
+            self._look()
 
     def run(self, edits: Iterable[Edit]) -> list[float] | None:
         """Numbers of what the formula gives with some edits; None where they are no numbers of the answer's form."""
@@ -213,15 +281,16 @@ class Several:
         return None if self.raised or form_of(value) != self.form else numbers(value)
 
     def _value(self, edits: Iterable[Edit], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        self.work.spend(round(self.cost) + RUN)
-        space = self.formula.space
-        changes = [(f"_n{edit.site}", self.formula.alternative(edit)) for edit in edits]
-        run = self.formula.run
+        self.work.spend(self.price)
+        space, run, alternatives = self.formula.space, self.formula.run, self.formula.alternatives
+        changes = [
+            (f"_n{edit.site}", alternatives.get(edit) or self.formula.alternative(edit)) for edit in edits
+        ]
         before = [(name, space[name]) for name, _ in changes]
         space.update(changes)
         self.raised = False
         try:
-            value = run(*map(fresh, args), **kwargs)
+            value = run(*args, **kwargs) if self.unchanging else run(*map(fresh, args), **kwargs)
         except Exception:
             self.raised = True
             return None
@@ -300,11 +369,11 @@ class Several:
         magnitude = self.target.nan_to_num(0.0, 0.0, 0.0).abs().max().clamp_min(1e-12)
         return ((rows == target) | ((rows - target).abs() <= SAME * magnitude)).all(-1)
 
-    def _tried(self, sets: Iterable[tuple[Move, ...]]) -> list[tuple[Edit, ...]]:
+    def tried(self, sets: Iterable[tuple[Move, ...]], most: int = VERIFIED) -> list[tuple[Edit, ...]]:
         ordered = sorted(sets, key=lambda chosen: sum(move.weight for move in chosen))
         found: list[tuple[Edit, ...]] = []
         lightest = 0.0
-        for chosen in ordered[:VERIFIED]:
+        for chosen in ordered[:most]:
             weight = sum(move.weight for move in chosen)
             if found and weight > lightest + 0.3:
                 break
@@ -323,7 +392,65 @@ class Several:
 
     def alone(self) -> list[tuple[Edit, ...]]:
         """Single moves: of another formula than the one that is asked for, or in several places at once."""
-        return self._tried((self.moves[k],) for k in self._hits(self.singles).nonzero().flatten().tolist())
+        return self.tried((self.moves[k],) for k in self._hits(self.singles).nonzero().flatten().tolist())
+
+    def item_by_item(self) -> list[tuple[Edit, ...]]:
+        """Of an answer of several numbers each by itself: sets that change that number alone, with those of the
+        others."""
+        width = len(self.target)
+        if not isinstance(self.answer, tuple) or not 1 < width <= MOST_ITEMS or self.verify_item is None:
+            return []
+        each: list[list[tuple[Move, ...]]] = []
+        for item in range(width):
+            rest = [k for k in range(width) if k != item]
+            if _near(float(self.base[item]), float(self.target[item])):
+                each.append([()])
+                continue
+            alone = self._hits(self.singles[:, rest], self.base[rest]).nonzero().flatten().tolist()
+            values, wanted, base = self.singles[alone, item], self.target[item], self.base[item]
+            sets: list[tuple[Move, ...]] = [
+                (self.moves[k],)
+                for k, value in zip(alone, values.tolist(), strict=True)
+                if _near(value, float(wanted))
+            ]
+            self.work.spend(len(alone) ** 2 // 30 + 1)
+            one, other = values[:, None], values[None]
+            size = SAME * wanted.abs()
+            hits = ((one + other - base - wanted).abs() <= size) | (
+                (one * other / base - wanted).abs() <= size
+            )
+            places = [(i, j) for i, j in hits.nonzero().tolist() if i < j]
+            sets += [(self.moves[alone[i]], self.moves[alone[j]]) for i, j in places]
+            # Inside of brackets neither is a term nor a factor of the whole: the lightest are run.
+            for i, j in combinations(range(min(len(alone), THREE // 2)), 2):
+                a, b = self.moves[alone[i]], self.moves[alone[j]]
+                if a.sites.isdisjoint(b.sites):
+                    row = self.run((*a.edits, *b.edits))
+                    if row is not None and _near(row[item], float(wanted)):
+                        sets.append((a, b))
+            sets = [some for some in sets if len(some) < 2 or some[0].sites.isdisjoint(some[1].sites)]
+            sets.sort(key=lambda some: sum(move.weight for move in some))
+            right = (some for some in sets[:VERIFIED] if self._gives_item(some, item))
+            each.append(list(islice(right, ALIKE)))
+        return self.tried(tuple(move for some in chosen for move in some) for chosen in product(*each))
+
+    def _gives_item(self, chosen: Sequence[Move], item: int) -> bool:
+        assert self.verify_item is not None
+        self.work.spend(round(2 * self.cost) + 1)
+        return self.verify_item(tuple(edit for move in chosen for edit in move.edits), item)
+
+    def neutral_pairs(self) -> list[tuple[Edit, ...]]:
+        """Two edits of which each changes nothing here as long as the other is not made."""
+        light = [edit for edit in self.neutral if edit.weight <= LIGHT][:MOST_NEUTRAL]
+        target = self.target.tolist()
+        found: list[tuple[Move, ...]] = []
+        for one, other in combinations(light, 2):
+            if one.site != other.site:
+                row = self.run((one, other))
+                if row is not None and all(map(_near, row, target)):
+                    moves = [Move((each,), each.weight, frozenset({each.site})) for each in (one, other)]
+                    found.append(tuple(moves))
+        return self.tried(found, 4 * VERIFIED)
 
     def predicted_pairs(self) -> list[tuple[Edit, ...]]:
         """Pairs that give the answer if both are factors, or both are terms."""
@@ -334,7 +461,37 @@ class Several:
         few, base = self.singles[:, self.few], self.base[self.few]
         one, other, target = few[:, None], few[None], self.target[self.few]
         hits = self._hits(one + other - base, target) | self._hits(one * other / base, target)
-        return self._tried((self.moves[i], self.moves[j]) for i, j in hits.nonzero().tolist() if i < j)
+        light = few[:MOST_FACTORS]
+        one, other = light[:, None], light[None]
+        for rest in self._without_a_term():  # both are factors of that term
+            self.work.spend(len(light) ** 2 // 30 + 1)
+            rest = rest[self.few]
+            hits[: len(light), : len(light)] |= self._hits(
+                rest + (one - rest) * (other - rest) / (base - rest), target
+            )
+        return self.tried((self.moves[i], self.moves[j]) for i, j in hits.nonzero().tolist() if i < j)
+
+    def _without_a_term(self) -> list[Tensor]:
+        """What the formula gives without one of the terms of a sum."""
+        found: list[Tensor] = []
+        for move, row in zip(self.moves, self.singles, strict=True):
+            node = self.formula.sites[move.edits[0].site].node
+            if (
+                len(move.edits) == 1
+                and isinstance(node, ast.BinOp)
+                and isinstance(node.op, (ast.Add, ast.Sub))
+            ):
+                gone = isinstance(move.edits[0].instead, ast.Name) and move.edits[0].instead.id in (
+                    "_0",
+                    "_1",
+                )
+                if (
+                    gone
+                    and bool((row != self.base).all())
+                    and not any(torch.equal(row, each) for each in found)
+                ):
+                    found.append(row)
+        return found[:MOST_TERMS]
 
     def pairs(self) -> list[tuple[Edit, ...]]:
         """Pairs of the lightest that give the answer when they are run; their values are kept."""
@@ -357,7 +514,7 @@ class Several:
             self.run_pairs[where[:, 1], where[:, 0]] = made
             hits = self._hits(made).nonzero().flatten().tolist()
             found = [(self.moves[places[k][0]], self.moves[places[k][1]]) for k in hits]
-        return self._tried(found)
+        return self.tried(found)
 
     def predicted_triples(self) -> list[tuple[Edit, ...]]:
         """Three of the lightest that give the answer if no more than two of them depend on each other."""
@@ -378,7 +535,7 @@ class Several:
             for j, k in hits.nonzero().tolist():
                 if j < k:
                     found.append((self.moves[i], self.moves[i + 1 + j], self.moves[i + 1 + k]))
-        return self._tried(found)
+        return self.tried(found)
 
     def triples(self) -> list[tuple[Edit, ...]]:
         """Three of the lightest that give the answer when they are run."""
@@ -391,7 +548,7 @@ class Several:
                 row = self.run((*one.edits, *two.edits, *three.edits))
                 if row is not None and all(map(_near, row, target)):
                     found.append(chosen)
-        return self._tried(found)
+        return self.tried(found)
 
     def step_by_step(self) -> list[tuple[Edit, ...]]:
         """Sets that grow by the edit that brings them nearest to the answer."""
@@ -419,7 +576,7 @@ class Several:
             if not rows:
                 return []
             made = torch.tensor(rows, dtype=torch.float64)
-            found = self._tried(grown[k] for k in self._hits(made).nonzero().flatten().tolist())
+            found = self.tried(grown[k] for k in self._hits(made).nonzero().flatten().tolist())
             if found:
                 return found
             weights = torch.tensor([sum(move.weight for move in state) for state in grown])
@@ -432,6 +589,19 @@ class Several:
 
 def _near(one: float, other: float) -> bool:
     return math.isclose(one, other, rel_tol=SAME, abs_tol=1e-12)
+
+
+def alone_in(search: Several) -> list[tuple[Edit, ...]]:
+    """Single moves that give the answer, without a look at what the others give: a tenth of the work."""
+    target, hits = search.target.tolist(), list[Move]()
+    search.others = {}
+    with suppress(Exhausted):
+        for move in moves_of(search.formula, search.edits):
+            row = search.run(move.edits)
+            if row is not None and all(map(_near, row, target)):
+                hits.append(move)
+        return search.tried((move,) for move in hits)
+    return []
 
 
 def in_stages(search: Several, stages: Sequence[str]) -> list[tuple[Edit, ...]]:

@@ -22,12 +22,14 @@ from torch import Tensor
 
 from casestudies.checking.compare import distance
 from casestudies.checking.differences import Exhausted, Work
-from casestudies.checking.edits import as_float, edits_of, respelled, variants
+from casestudies.checking.edits import as_float, edit_at, edits_of, respelled, variants
 from casestudies.checking.formulas import Edit, Formula, Uneditable, formula_of
 from casestudies.checking.several import (
     BUDGET,
+    LARGEST,
     STRUCTURE,
     Several,
+    alone_in,
     cost_of,
     form_of,
     fresh,
@@ -39,6 +41,7 @@ from casestudies.sandboxed.torch_state import generator_kept
 
 NEAR = 0.3  # what is heavier than the lightest by more than this is not told as well
 MOST_KEPT = 60
+MOST_MORE = 100  # by which all numbers are larger than they should be
 FEW_NAMES = 2  # more, of which a variable of ours is made, say nothing about the place
 APART = 3  # further calls that tell edits apart
 LOOKED_AT = 160  # edits by which calls are compared
@@ -48,7 +51,11 @@ MOST_BESIDE, ALL_BESIDE = (
     200,
     1000,
 )  # that are tried beside an edit that gives all numbers but a few, and in all
-STAGES = ("alone", "predicted_pairs", "pairs", "predicted_triples", "triples", "step_by_step")
+FIRST, FIRST_OF_TENSORS = 3 * BUDGET // 5, 9 * BUDGET // 10
+# of the work for a formula as it is: the rest is for those of another structure
+ALONE = ("alone",)
+CHEAP_STAGES = ("alone", "predicted_pairs", "item_by_item")
+STAGES = ("neutral_pairs", "pairs", "predicted_triples", "triples", "step_by_step")
 
 
 @dataclass(frozen=True)
@@ -185,7 +192,8 @@ class Slip:
             if not edit.words:
                 continue
             alone = list(_hunks(self.formula.lines(), self.formula.lines([edit])))
-            places = [
+            places = [k for k, hunk in enumerate(hunks) if hunk in alone]
+            places = places or [
                 k
                 for k, (before, after) in enumerate(hunks)
                 if any(line in before if line else new in after for line, new in alone)
@@ -369,6 +377,9 @@ class Search:
     function: Callable[..., Any]
     calls: Sequence[Known]
     gives_all: Callable[[Callable[..., Any]], bool]
+    otherwise: Callable[[], bool] = lambda: (
+        False
+    )  # whether it is explained otherwise: asked before the longer searches
     quick: bool = True  # the values can be compared by themselves, before `gives_all` is asked
     ordered: list[Known] = field(init=False)
     enough: int = field(init=False, default=MOST_KEPT)
@@ -387,7 +398,11 @@ class Search:
         with warnings.catch_warnings(), generator_kept():
             warnings.simplefilter("ignore")
             deep = deep and not (self.quick and all(agrees(base.plain, call) for call in self.ordered))
-            for stage in (self.one, self.floats, self.typed, self.several) if deep else (self.one,):
+            for stage in (
+                (self.one, self.scaled, self.floats, self.typed, self.several) if deep else (self.one,)
+            ):
+                if stage == self.scaled and self.otherwise():
+                    return []
                 try:
                     found = stage(base)
                 except Uneditable:  # a known limit, such as a `raise` in it; it is still changed as a whole
@@ -427,6 +442,34 @@ class Search:
             RESPELLED[base] = respelled(base)
         return [Slip(base, each, ()) for each in RESPELLED[base] if self.matches(each.plain)]
 
+    def scaled(self, base: Formula) -> list[Slip]:
+        """All numbers so many times what is asked for, or so much more: how many, a student's number tells."""
+        base.run  # noqa: B018 - builds the sites
+        results = [site for site in base.sites if site.role == "return"]
+        for call in self.ordered if len(results) == 1 and results[0].kinds <= {"int", "float"} else ():
+            given, right = self.number(call), self.number_of(base, call)
+            if call.wrong and given is not None and right:
+                found = []
+                for text, words in _times(given, right):
+                    edit = edit_at(base, results[0], 1.35, text, words)
+                    if self.matches(base.with_edits((edit,))):
+                        found.append(Slip(base, base, (edit,)))
+                return found
+        return []
+
+    @staticmethod
+    def number(call: Known) -> int | float | None:
+        value = call.answer.value.value if isinstance(call.answer, Called) else None
+        return value if type(value) in (int, float) else None
+
+    @staticmethod
+    def number_of(base: Formula, call: Known) -> int | float | None:
+        try:
+            value = base.plain(*map(fresh, call.args), **{name: fresh(v) for name, v in call.kwargs.items()})
+        except Exception:
+            return None
+        return value if type(value) in (int, float) else None
+
     def floats(self, base: Formula) -> list[Slip]:
         """A float in every call where a whole number is asked for, and one slip more."""
         kinds = {call.answer.value.kind for call in self.calls if isinstance(call.answer, Called)}
@@ -457,28 +500,72 @@ class Search:
         telling = self.telling(base) if self.quick else None
         if telling is None:
             return []
-        work, found = Work(BUDGET), list[Slip]()
+        first = FIRST if telling.plain else FIRST_OF_TENSORS
+        work, found = Work(first), list[Slip]()
         # Whole numbers are often the same by chance.
         apart = [(call.args, call.kwargs) for call in self.ordered if call.plain and call is not telling]
         apart = apart[:: -(-len(apart) // APART) or 1]
         answer = plain_value(telling.answer.value)  # type: ignore[union-attr]  # it is one that returned
 
-        def searched(formula: Formula, stages: Sequence[str]) -> None:
+        def searched(formula: Formula, alone: bool = False) -> Several | None:
             with contextlib.suppress(Exhausted):
                 edits = self.edits(formula)
-                verify = partial(self.confirmed, formula)
-                search = Several(formula, edits, telling.args, telling.kwargs, answer, verify, work, apart)
-                found.extend(Slip(base, formula, edits) for edits in in_stages(search, stages))
+                verify, item = partial(self.confirmed, formula), partial(self.gives_item, formula)
+                others = [] if alone else apart
+                return Several(
+                    formula, edits, telling.args, telling.kwargs, answer, verify, work, others, item, alone
+                )
+            return None
 
-        for formula in self.formulas(base):
-            if not found:
-                searched(formula, STAGES)
-        for formula in [] if found else self.nearest_structures(base, telling, answer):
-            if work.left < STRUCTURE or found:
-                break
-            work.spend(STRUCTURE)
-            searched(formula, STAGES[:2])
+        def look(search: Several | None, stages: Sequence[str]) -> None:
+            if search is not None and not found:
+                sets = in_stages(search, stages)
+                found.extend(Slip(base, search.formula, edits) for edits in sets)
+
+        def alone(formula: Formula) -> None:
+            if not found and (search := searched(formula, alone=True)) is not None:
+                found.extend(Slip(base, formula, edits) for edits in alone_in(search))
+
+        formulas = self.formulas(base)
+        for formula in formulas:  # what is cheap in all of them, and then the rest
+            alone(formula)
+        plain = []
+        for formula in formulas if not found else []:
+            plain.append(searched(formula))
+            look(plain[-1], CHEAP_STAGES)
+        for search in plain:
+            look(search, STAGES)
+        work.left = max(work.left, 0) + BUDGET - first
+        structures = [] if found else self.nearest_structures(base, telling, answer)
+        for stages, least in ((ALONE, work.left // 2), (CHEAP_STAGES, 0)):
+            for formula in structures:
+                if found or work.left < least + STRUCTURE:
+                    break
+                work.spend(STRUCTURE)
+                if stages is ALONE:
+                    alone(formula)
+                else:
+                    look(searched(formula), stages)
         return found
+
+    def gives_item(self, formula: Formula, edits: tuple[Edit, ...], item: int) -> bool:
+        """Whether a formula with some edits gives one of the numbers of each answer."""
+        function = formula.with_edits(edits)
+        for call in self.ordered:
+            if isinstance(call.answer, Called) and len(call.answer.value.value) > item:
+                try:
+                    value = function(
+                        *map(fresh, call.args), **{name: fresh(v) for name, v in call.kwargs.items()}
+                    )
+                except Exception:
+                    return False
+                if not (
+                    isinstance(value, tuple)
+                    and len(value) > item
+                    and same(value[item], call.answer.value.value[item])
+                ):
+                    return False
+        return True
 
     def telling(self, base: Formula) -> Known | None:
         """The call that tells most edits apart, for little work."""
@@ -491,6 +578,8 @@ class Search:
         ]
         if not calls:
             return None
+        # Where only the type is another, or the gradients are, the number tells nothing.
+        calls = [each for each in calls if not self.is_right(base, *each)] or calls
         costs = [cost_of(base, call.args, call.kwargs) for call, _ in calls]
         plain = all(call.plain for call, _ in calls)
         cheap = [each for each, cost in zip(calls, costs, strict=True) if plain or cost <= CHEAP * min(costs)]
@@ -498,10 +587,22 @@ class Search:
         some = edits[:: -(-len(edits) // (LOOKED_AT if plain else LOOKED_AT // 4)) or 1]
 
         def told(each: tuple[Known, list[float]]) -> tuple[int, float]:
-            values = {key_of(base.with_edits((edit,)), each[0]) for edit in some}
+            values = {_in_digits(key_of(base.with_edits((edit,)), each[0])) for edit in some}
             return len(values), sum(map(abs, each[1]))
 
         return max(cheap, key=told)[0]
+
+    @staticmethod
+    def is_right(base: Formula, call: Known, given: list[float]) -> bool:
+        """Whether the numbers of an answer are those that the formula gives."""
+        try:
+            right = numbers(
+                base.plain(*map(fresh, call.args), **{n: fresh(v) for n, v in call.kwargs.items()})
+            )
+        except Exception:
+            return False
+        close = partial(math.isclose, rel_tol=1e-9)
+        return right is not None and len(right) == len(given) and all(map(close, right, given))
 
     def nearest_structures(self, base: Formula, telling: Known, answer: Any) -> list[Formula]:
         """The formulas of another structure, first those whose value is nearest to the student's."""
@@ -520,9 +621,16 @@ class Search:
                 return 2.0
             return sum(gap / (gap + max(size, 1e-12)) for gap, size in gaps) / len(gaps)
 
+        def is_right(formula: Formula) -> bool:
+            return key_of(formula.plain, telling) == key_of(base.plain, telling)
+
         structures = [each for each in variants_of(base) if each.weight]
         near = {id(each): distance(each) for each in structures}
-        return sorted(structures, key=lambda each: near[id(each)] + 0.01 * each.weight)
+        given = {
+            id(each) for each in structures if each.words.startswith("the default of") and is_right(each)
+        }
+        # Last those that matter in other calls only.
+        return sorted(structures, key=lambda each: (id(each) in given, near[id(each)] + 0.01 * each.weight))
 
     def confirmed(
         self, formula: Formula, edits: tuple[Edit, ...], neutral: Sequence[Edit]
@@ -554,6 +662,28 @@ class Search:
             if all(agrees(both, call) for call in missed) and self.matches(both):
                 return edit, more
         return None
+
+
+def _times(given: int | float, right: int | float) -> Iterator[tuple[str, str]]:
+    """How a number may come from the right one, each with the words for it."""
+    times, more = given / right, given - right
+    if math.isfinite(times) and abs(times) >= 1.5 and math.isclose(times, round(times), rel_tol=1e-9):
+        yield f"{round(times)} * {{whole}}", f"the result is {round(times)} times what is asked for"
+    parts = 1 / times if times else math.inf
+    if math.isfinite(parts) and abs(parts) >= 1.5 and math.isclose(parts, round(parts), rel_tol=1e-9):
+        for sign in ("/", "//"):
+            yield f"{{whole}} {sign} {round(parts)}", f"the result is divided by {round(parts)}: `{{new}}`"
+    if type(more) is int and 0 < more < MOST_MORE:
+        yield f"{{whole}} + {more}", f"the result is {more} too large"
+    elif type(more) is int and -MOST_MORE < more < 0:
+        yield f"{{whole}} - {-more}", f"the result is {-more} too small"
+
+
+def _in_digits(key: Any) -> Any:
+    """What a number looks like to the search, which compares few digits: of a very large one a term may be lost."""
+    if isinstance(key, tuple):
+        return tuple(map(_in_digits, key))
+    return float(f"{key:.6e}") if isinstance(key, int) and abs(key) < LARGEST else key
 
 
 def plain_value(value: Value) -> Any:

@@ -127,8 +127,16 @@ def exact(dice: Dice) -> Call:
 
 
 def limits(dice: Dice) -> Iterator[Call]:
+    yield call(1, 1.0)
+    yield call(16 * dice.integer(3, 9), 0.5)  # nothing is lost of what is wanted, and half of the channels
     yield from edges(round_channels, exact)(dice)
     yield from near_ties(dice)
+
+
+def many_sizes(dice: Dice) -> Iterator[Call]:
+    """In every run one below the divisor, and one that loses more than a tenth: a mistake costs the same in each."""
+    for low, high, count in ((0.2, 20.0, 10), (0.2, 0.95, 1), (1.15, 1.45, 1)):
+        yield from (call(*pair) for pair in sizes(dice, low, high, count))
 
 
 @part("efficientnet/round_channels", points=3, title="Channels in eights", see="efficientnet.html#rounding")
@@ -141,7 +149,7 @@ def _() -> Values:
         Group("other divisors", other_divisors),
         Group("halfway between two multiples", ties, weight=0.5),
         Group("on both sides of the limits, and exactly at them", limits),
-        Group("many sizes", lambda dice: (call(*p) for p in sizes(dice, 0.2, 20.0, 12))),
+        Group("many sizes", many_sizes),
     )
 
 

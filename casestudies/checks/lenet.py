@@ -33,6 +33,7 @@ def unpadded(dice: Dice) -> Iterator[Call]:
 
 def padded(dice: Dice) -> Iterator[Call]:
     yield call(28, 5, 1, 2)  # the images of MNIST, and a grid that stays as it is
+    yield call(28, 5)  # the same without: whoever keeps results must tell both apart
     for _ in range(3):
         kernel = dice.integer(3, 9)
         yield call(kernel + dice.integer(3, 40), kernel, padding=dice.integer(1, 2))
@@ -41,6 +42,7 @@ def padded(dice: Dice) -> Iterator[Call]:
 def strided(dice: Dice) -> Iterator[Call]:
     """Steps that fill the image exactly, an odd and an even number of them."""
     yield call(28, 2, 2)  # S2 of LeNet-5
+    yield call(28, 2, 13)  # and larger steps
     for parity in (0, 1, dice.integer(0, 1)):
         kernel, stride = dice.integer(2, 7), dice.integer(2, 5)
         yield call(kernel + stride * (2 * dice.integer(1, 4) + parity), kernel, stride)
@@ -79,7 +81,7 @@ def extremes(dice: Dice) -> Iterator[Call]:
     yield call(kernel, kernel)  # the kernel covers the image: a single output
     yield call(kernel, kernel, stride=dice.integer(2, 4))
     yield call(dice.integer(10, 40), 1)
-    yield call(dice.integer(30, 40), 1, 3)
+    yield call(3 * dice.integer(10, 13), 1, 3)  # two thirds of a step are left over
     yield call(1, 3, padding=1)
     yield call(size=dice.integer(20, 29), padding=3, stride=2, kernel=7)
 

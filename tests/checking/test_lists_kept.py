@@ -31,7 +31,8 @@ def test_whoever_changes_a_list_of_the_caller_loses_points_and_is_told(answer: C
         report = check("vgg/receptive_field", answer, seed=seed)
         assert report.points < report.possible / 2
         assert "changes its argument in place." in report.summary
-        assert not report.mistakes and not report.differences
+        said = [each["sentence"] for each in report.differences]
+        assert not report.mistakes and said == ["Yours changes `layers`, which belongs to whoever calls it."]
 
 
 def test_whoever_copies_a_list_first_is_right() -> None:
