@@ -48,7 +48,7 @@ def _activations_before(ours: Layers, theirs: Layers) -> Layers:
         reads: list[int] = []
         for each in theirs[joint].reads:
             source = each
-            while theirs[source].kind in CUTS:
+            while theirs[source].kind in {*CUTS, "selection of channels"}:
                 source = theirs[source].reads[0]
             if theirs[source].label == layer.label and layer.kind in AGAIN:
                 reads.append(each)
