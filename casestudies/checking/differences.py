@@ -813,7 +813,7 @@ def _change(one: Layer, other: Layer) -> float:
         return 2.5
     if any(
         {one.kind, other.kind} <= family
-        for family in (ACTIVATION_KINDS, NORMS, {*POOLS, "mean"}, COMMUTATIVE)
+        for family in (ACTIVATION_KINDS, NORMS, {*POOLS, "mean", "weighted sum of windows"}, COMMUTATIVE)
     ):
         return 0.9
     if {one.kind, other.kind} <= {"sum", "difference", "concatenation"} | COMMUTATIVE:

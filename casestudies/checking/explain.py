@@ -31,7 +31,7 @@ from casestudies.checking.layers import Layer, layers_of, lost_kinds
 from casestudies.checking.operands import as_if_kept
 from casestudies.checking.products import with_products
 from casestudies.checking.stretches import with_stretches
-from casestudies.checking.styles import as_asked
+from casestudies.checking.styles import as_asked, in_groups
 from casestudies.graph import SYMBOLS, Graph, record
 from casestudies.replay import ReplayError, replay
 from casestudies.sandboxed.messages import Ran, Recorded
@@ -149,6 +149,9 @@ def compare_graphs(
     try:
         ours = layers_asked(asked)
         theirs = as_asked(ours, layers_written(yours))
+        grouped = in_groups(ours), in_groups(theirs)
+        if not any(layer.kind == "selection of channels" for each in grouped for layer in each):
+            ours, theirs = grouped
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
     best: Comparison | None = None

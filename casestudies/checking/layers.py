@@ -142,7 +142,7 @@ class _Normal:
         last = self.at.get(self.graph.outputs[0])
         if last is None:
             raise ValueError("the output does not depend on the input")
-        return self._channels_last(self._pruned(last))
+        return _each_its_own(self._channels_last(self._pruned(last)))
 
     def _pruned(self, last: int) -> tuple[Layer, ...]:
         needed, waiting = set(), [last]
@@ -1018,6 +1018,30 @@ class _Normal:
 
     def _flip(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         return self._put("flip", (("dimensions", tuple(get("dims"))),), reads, out)
+
+
+def _each_its_own(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """With a selection of channels of its own for each that reads one: that some of them are one is a way to write."""
+    if not any(layer.kind == "selection of channels" for layer in layers):
+        return layers
+    found: list[Layer] = []
+    new: dict[int, int] = {}
+    for place, layer in enumerate(layers):
+        chosen = [layers[each].kind == "selection of channels" for each in layer.reads]
+        if layer.kind == "selection of channels" and place + 1 < len(layers):
+            if not any(chosen):
+                continue  # it is put before each of those that read it
+            new[place] = len(found)
+        reads = []
+        for each in layer.reads:
+            if each not in new:
+                found.append(replace(layers[each], reads=(new[layers[each].reads[0]],)))
+                reads.append(len(found) - 1)
+            else:
+                reads.append(new[each])
+        new[place] = len(found)
+        found.append(replace(layer, reads=tuple(reads)))
+    return tuple(found)
 
 
 def with_setting(layer: Layer, name: str, value: Any) -> Layer:
