@@ -64,11 +64,12 @@ from casestudies.checking.moves import as_unmoved
 from casestudies.checking.operands import as_read, reads_plainly
 from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
+from casestudies.checking.relations import relation
 from casestudies.checking.report import Criterion, LayerRow, Report
 from casestudies.checking.shown import sentences_of
 from casestudies.checking.sources import TableError, built_as, counterparts, made_from
 from casestudies.checking.space import Case, Construction, Dice, times
-from casestudies.checking.stopped import STOPS, Stopped, compare_stopped
+from casestudies.checking.stopped import STOPS, Stopped, compare_stopped, where_it_stops
 from casestudies.checking.transplant import (
     LAYOUTS,
     USUAL,
@@ -130,6 +131,7 @@ REGROUPINGS = 24  # ways to see several weights in one that are tried
 WAYS_KEPT, SLOTS_KEPT = 256, 128  # to match weights, of blocks with no more than so many
 FEW_MATCHINGS = 6  # how many against a mistake
 FEW_NUMBERS = 2**17  # in the parameters of a block that runs in no time
+MOST_RELATED = 4  # cases in which the output is held against the right one
 MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
 
 
@@ -2443,6 +2445,7 @@ def _check_module(
     if growing:
         report.state, case = "wrong", drawn[fullest].case.describe(reference.name)
         report.summary = report.place = f"{case}: {SHARED} {GROWING}"
+        _tell(report, case, f"{SHARED} {GROWING}")
         return
     known = {} if shared else {fullest: built}  # a copy, where it is to be found as it is in the next check
 
@@ -2625,8 +2628,72 @@ def _explain(
         k = next(k for k, difference in enumerate(differences) if difference)
         _show_defaults(other, observations[k].case.describe(reference.name), report)
     elif not explanation.named and not shown:
+        _tell_what_is_known(factory, observations, differences, reference.name, report)
         _tell_by_arguments(subject, factory, observations, differences, report)
     return bool(explanation.named or shown)
+
+
+# What says by itself what is otherwise, in a sentence on behaviour.
+TOLD_BY_THEMSELVES = ("arguments", "fresh", "random", "in place", "single", "dtype")
+
+
+def _tell_what_is_known(
+    factory: Callable[..., nn.Module],
+    observations: list[Observation],
+    differences: list[dict[str, str]],
+    name: str,
+    report: Report,
+) -> None:
+    """Puts into the report what is certain where no layer can be told: what is done beside the values, what is never
+    used, and how the output is related to the right one."""
+    wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
+    for facet in TOLD_BY_THEMSELVES:
+        case = next(((seen, found[facet]) for seen, found in wrong if facet in found), None)
+        if case is not None:
+            _tell(report, case[0].case.describe(name), case[1])
+    for seen, _ in wrong:
+        if unused := _never_used(seen):
+            _tell(report, seen.case.describe(name), f"What forward never uses: {unused}.")
+            break
+    related = _related(factory, [seen for seen, found in wrong if "evaluation" in found])
+    if related is not None:
+        seen, sentence = related
+        _tell(report, seen.case.describe(name), sentence)
+
+
+def _tell(report: Report, case: str, sentence: str) -> None:
+    report.differences.append({"asked": "", "yours": "", "where": "", "sentence": sentence, "case": case})
+
+
+def _related(
+    factory: Callable[..., nn.Module], wrong: Sequence[Observation]
+) -> tuple[Observation, str] | None:
+    """The first case, and how the output is related to the right one there, where it is so in all of them that are
+    looked at."""
+    found: list[tuple[str, str]] = []
+    for seen in wrong[:MOST_RELATED]:
+        known = _relation_in(factory, seen)
+        if known is None or (found and known[0] != found[0][0]):
+            return None
+        found.append(known)
+    return (wrong[0], found[0][1]) if found else None
+
+
+def _relation_in(factory: Callable[..., nn.Module], seen: Observation) -> tuple[str, str] | None:
+    ran = seen.evaluation
+    if ran is None or ran.output.kind != "tensor" or seen.large and seen.nearest == inf:
+        return None
+    module = candidate(factory, seen.case)
+    for layout in seen.layouts[:2]:
+        for matching in islice(seen.matchings(plan_asked(factory, seen.case).slots), FEW_MATCHINGS):
+            try:
+                _load(seen, module, matching, layout)
+                right = _evaluated(seen, module, seen.inputs).output.value
+            except (StudentError, ValueError):
+                continue
+            if (known := relation(ran.output.value, right)) is not None:
+                return known
+    return None
 
 
 def _one_cause(
@@ -2635,7 +2702,9 @@ def _one_cause(
     """Whether the report says one thing alone: whatever else differs may come of it."""
     for seen, sentence in causes:
         if seen is not None:
-            report.summary = report.place = f"{seen.case.describe(reference.name)}: {sentence}"
+            case = seen.case.describe(reference.name)
+            report.summary = report.place = f"{case}: {sentence}"
+            _tell(report, case, sentence)
             report.settle()
             return True
     return False
@@ -3502,7 +3571,7 @@ def _difference_until(
         return None
     right = right_recording(factory, seen.case, training=False)
     found = compare_stopped(right, graph, seen.inputs, seen.state, seen.matchings(plan.slots), work)
-    return found if telling(found) else None
+    return found if telling(found) else where_it_stops(graph, seen.inputs, seen.state)
 
 
 @lru_cache(maxsize=256)

@@ -191,7 +191,8 @@ def read_elsewhere(asked: Layers, yours: Layers) -> tuple[int, Comparison] | Non
             wanted, given = asked[a].reads[0], yours[b].reads[0]
             if mine[wanted] == theirs[given]:
                 break
-            if theirs[given] in mine and asked[wanted].shape[1:] != yours[given].shape[1:]:
+            # A layer that is there already is not the one that reads something else.
+            if theirs[given] in mine and mine[a] not in theirs and asked[wanted].shape[1:] != yours[given].shape[1:]:
                 found.setdefault((b, mine[wanted]), (place, a, b))
                 break
             a, b = wanted, given
