@@ -64,6 +64,7 @@ from casestudies.checking.moves import as_unmoved
 from casestudies.checking.operands import as_read, reads_plainly
 from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
+from casestudies.checking.relations import FEWEST as FEWEST_RELATED
 from casestudies.checking.relations import relation
 from casestudies.checking.report import Criterion, LayerRow, Report
 from casestudies.checking.shown import sentences_of
@@ -125,6 +126,7 @@ ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
 )  # numbers in the parameters of blocks that answer in one message
 REPEATS, FIRST_REPEATS = 16, 2  # of a block that draws random numbers
 EQUAL_NUMBERS = 0.25, -0.25  # of all parameters, where it is not to matter which of them stands for which
+LARGE = 3.0  # times as large as others are two of six numbers in each vector
 EQUAL_STATISTICS = 0.75
 FEW_VIEWS = 6  # ways to see weights, against the reference, of a block that is wrong in any
 REGROUPINGS = 24  # ways to see several weights in one that are tried
@@ -772,6 +774,8 @@ def random_state(
         "weight": dice.normal(total["weight"]),
     }
     drawn["vector"] *= dice.signs(total["vector"])
+    if any(size > 1 for size in sizes["vector"]):
+        _of_both_signs(drawn["vector"], sizes["vector"])
     if len(kinds["weight"]) > 1:
         gains = [right.gain(shape) for _, shape in kinds["weight"]]
         each = torch.tensor(gains, dtype=torch.float64)
@@ -786,6 +790,15 @@ def random_state(
                 value = lone_sign * value.abs()
             state[name] = value.view(shape)
     return {entry.name: state[entry.name] for entry, _ in floats}
+
+
+def _of_both_signs(vectors: Tensor, sizes: Sequence[int]) -> None:
+    """Makes some numbers of each vector large, of either sign, whatever the seed: what a ReLU cuts
+    off, and what a ReLU6 does, is seen in every case. The scale and the shift of a norm are large together."""
+    place = torch.cat([torch.arange(size) if size > 1 else torch.tensor([-1] * size) for size in sizes])
+    large, negative = (place % 6 == 0), (place % 6 == 1)
+    vectors[negative] = -LARGE * vectors[negative].abs()
+    vectors[large] = LARGE * vectors[large].abs()
 
 
 AS_NEW = {"weight": 1.0, "running_var": 1.0, "bias": 0.0, "running_mean": 0.0}  # by the last part of a name
@@ -2415,6 +2428,7 @@ NO_TENSOR = message("forward returns {returned}; it must return one tensor.")
 NONE_FOR_FLOAT32 = message("forward returns {returned} for float32 input; it must return one tensor.")
 NONE_FOR_ONE = message("forward returns {returned} for a batch of one; it must return one tensor.")
 VALUES = {"evaluation", "training", "gradients", "statistics", "single", "beside", "float32"}
+BESIDE_THE_VALUES = {"fresh", "arguments", "stuck"}  # of a block that may be right in all else
 HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
 REMEMBERS = (
     "For another input it gives exactly what it gave for the first; forward must compute its output anew from each "
@@ -2671,12 +2685,19 @@ def _related(
     """The first case, and how the output is related to the right one there, where it is so in all of them that are
     looked at."""
     found: list[tuple[str, str]] = []
-    for seen in wrong[:MOST_RELATED]:
+    for seen in [each for each in wrong if _tells(each)][:MOST_RELATED]:
         known = _relation_in(factory, seen)
         if known is None or (found and known[0] != found[0][0]):
             return None
         found.append(known)
-    return (wrong[0], found[0][1]) if found else None
+    return (next(each for each in wrong if _tells(each)), found[0][1]) if found else None
+
+
+def _tells(seen: Observation) -> bool:
+    """Whether the output has enough numbers to tell how it is related to the right one."""
+    return seen.evaluation is not None and (
+        seen.evaluation.output.kind != "tensor" or seen.evaluation.output.value.numel() >= FEWEST_RELATED
+    )
 
 
 def _relation_in(factory: Callable[..., nn.Module], seen: Observation) -> tuple[str, str] | None:
@@ -2973,6 +2994,7 @@ def _criteria(
     names = [seen.case.describe(reference.name) for seen in observations]
     report.compared = names
     weight = sum(reference.weights.values())
+    doubtful = any(found.keys() - BESIDE_THE_VALUES for found in differences)
     for criterion, title in CRITERIA.items():
         if not reference.weights[criterion]:
             continue
@@ -2981,7 +3003,7 @@ def _criteria(
             facets = [f for f in difference if _counts_for(f, reference) == criterion]
             # Where all is zero, as behind a ReLU now and then, a wrong block is right by luck.
             blocked = criterion != "structure" and (
-                (HOPELESS | {"remembers"}) & difference.keys() or (any(differences) and _all_zero(seen))
+                (HOPELESS | {"remembers"}) & difference.keys() or (doubtful and _all_zero(seen))
             )
             verdicts.append(not facets and not blocked)
         wrong = [

@@ -192,7 +192,11 @@ def read_elsewhere(asked: Layers, yours: Layers) -> tuple[int, Comparison] | Non
             if mine[wanted] == theirs[given]:
                 break
             # A layer that is there already is not the one that reads something else.
-            if theirs[given] in mine and mine[a] not in theirs and asked[wanted].shape[1:] != yours[given].shape[1:]:
+            if (
+                theirs[given] in mine
+                and mine[a] not in theirs
+                and asked[wanted].shape[1:] != yours[given].shape[1:]
+            ):
                 found.setdefault((b, mine[wanted]), (place, a, b))
                 break
             a, b = wanted, given
@@ -873,12 +877,11 @@ def words(layer: Layer) -> str:
     elif layer.kind in ("instance norm", "group norm", "layer norm"):
         name = layer.kind
         said = _said_of_other_norm(layer)
-    elif layer.kind in ("max pooling", "average pooling", "sum pooling"):
+    elif layer.kind in ("max pooling", "average pooling", "sum pooling", "weighted sum of windows"):
         name = f"{_pair(get('kernel'))} {layer.kind}, stride {_sides(get('stride'))}"
+        if get("weights of pixels"):
+            name = f"weighted sum of {_pair(get('kernel'))} windows, stride {_sides(get('stride'))}"
         said = _said_of_pooling(layer)
-    elif layer.kind == "weighted sum of windows":
-        name = f"weighted sum of {_pair(get('kernel'))} windows, stride {_sides(get('stride'))}"
-        said = [*_said_of_pooling(layer), f"weights {get('weights of pixels')}"]
     elif layer.kind == "scale":
         name = f"multiplication by {get('by'):.4g}"
     elif layer.kind == "shift":
@@ -988,6 +991,8 @@ def _said_of_pooling(layer: Layer) -> list[str]:
         said.append(f"divided by {get('divisor')}")
     if get("dilation") and set(get("dilation")) != {1}:
         said.append(f"dilation {_sides(get('dilation'))}")
+    if get("weights of pixels"):
+        said.append(f"weights {get('weights of pixels')}")
     return said
 
 

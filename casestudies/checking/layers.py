@@ -574,8 +574,8 @@ class _Normal:
         return False
 
     def _along(self, value: int, out: int) -> str | None:
-        """Along which axis of an image a parameter lies that is added to it or multiplied by it, where that is another
-        one than that of the channels."""
+        """Along which axis of an image a parameter lies that is added to it or multiplied by it, where that is not
+        the one of the channels."""
         shape, whole = self.graph.values[value].shape, self.graph.values[out].shape
         axes = [len(whole) - len(shape) + axis for axis, size in enumerate(shape) if size > 1]
         if len(whole) != 4 or len(axes) != 1 or axes[0] == 1:
@@ -1021,7 +1021,7 @@ class _Normal:
 
 
 def _each_its_own(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """With a selection of channels of its own for each that reads one: that some of them are one is a way to write."""
+    """With a selection of channels of its own for each that reads one: to select them once is a way to write."""
     if not any(layer.kind == "selection of channels" for layer in layers):
         return layers
     found: list[Layer] = []

@@ -209,9 +209,7 @@ def _slid(matrix: Tensor) -> Slid | None:
     padding = -starts[0], -starts[1]
     top, left = (steps[axis] * middle[axis] + starts[axis] for axis in range(2))
     padded = F.pad(matrix[..., middle[0], middle[1]], (sizes[1], sizes[1], sizes[0], sizes[0]))
-    weights = padded[
-        top + sizes[0] : top + 2 * sizes[0], left + sizes[1] : left + 2 * sizes[1]
-    ]
+    weights = padded[top + sizes[0] : top + 2 * sizes[0], left + sizes[1] : left + 2 * sizes[1]]
     one = torch.eye(height * width, dtype=torch.float64).reshape(-1, 1, height, width)
     ends = [
         max(0, steps[axis] * (count - 1) + sizes[axis] + starts[axis] - side)
