@@ -3574,7 +3574,11 @@ FORM = ("form",)
 
 def _with_shape(found: Comparison, yours: tuple[int, ...], wanted: tuple[int, ...]) -> Comparison:
     """With the form of the output, where the same numbers come in another one: layers do not tell that."""
-    if yours == wanted or prod(yours) != prod(wanted):
+    if yours == wanted:
+        # Where something else differs, axes that come out in their order were moved and moved back: a way to write.
+        others = tuple(each for each in found.differences if each.about != ("extra", "permute"))
+        return replace(found, differences=others or found.differences)
+    if prod(yours) != prod(wanted):
         return found
     sentence = f"The output is {times(yours)}; it must be {times(wanted)}."
     other = Difference(times(wanted), times(yours), "at the end", sentence, about=FORM)

@@ -887,10 +887,7 @@ def words(layer: Layer) -> str:
     elif layer.kind == "shift":
         name = f"addition of {get('by'):.4g}"
     elif layer.kind == "parameter":
-        how, size = get("how"), get("size")
-        name = f"a parameter {how} (one number)" if size == 1 else f"a parameter {how} ({size} numbers)"
-        if get("along"):
-            said.append(f"along {get('along')}")
+        name = _name_of_parameter(layer)
     elif layer.kind == "mean":
         name = f"mean over {get('over')}"
     elif layer.kind == "global average pooling":
@@ -913,6 +910,12 @@ def words(layer: Layer) -> str:
     if get("gradient"):
         said.append("without gradient")
     return ", ".join([name, *said])
+
+
+def _name_of_parameter(layer: Layer) -> str:
+    how, size, along = (layer.setting(name) for name in ("how", "size", "along"))
+    name = f"a parameter {how} (one number)" if size == 1 else f"a parameter {how} ({size} numbers)"
+    return f"{name}, along {along}" if along else name
 
 
 CUTTING = {"subsampling", "zero channels", "select", "selection of channels"}

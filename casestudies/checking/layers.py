@@ -674,7 +674,8 @@ class _Normal:
         if made is None or made.name != "stack" or len(dims) != 1:
             return None
         axes = len(self.graph.values[op.reads[0]].shape)
-        if dims[0] % axes != dict(made.arguments).get("dim", 0) % axes:
+        along = made.setting("dim", 0)
+        if not isinstance(along, int) or dims[0] % axes != along % axes:
             return None
         parts = self.found[reads[0]].reads
         if len(parts) != len(made.reads):
