@@ -64,11 +64,13 @@ from casestudies.checking.moves import as_unmoved
 from casestudies.checking.operands import as_read, reads_plainly
 from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
+from casestudies.checking.relations import FEWEST as FEWEST_RELATED
+from casestudies.checking.relations import relation
 from casestudies.checking.report import Criterion, LayerRow, Report
 from casestudies.checking.shown import sentences_of
 from casestudies.checking.sources import TableError, built_as, counterparts, made_from
 from casestudies.checking.space import Case, Construction, Dice, times
-from casestudies.checking.stopped import STOPS, Stopped, compare_stopped
+from casestudies.checking.stopped import STOPS, Stopped, compare_stopped, where_it_stops
 from casestudies.checking.transplant import (
     LAYOUTS,
     USUAL,
@@ -124,12 +126,14 @@ ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
 )  # numbers in the parameters of blocks that answer in one message
 REPEATS, FIRST_REPEATS = 16, 2  # of a block that draws random numbers
 EQUAL_NUMBERS = 0.25, -0.25  # of all parameters, where it is not to matter which of them stands for which
+LARGE = 3.0  # times as large as others are two of six numbers in each vector
 EQUAL_STATISTICS = 0.75
 FEW_VIEWS = 6  # ways to see weights, against the reference, of a block that is wrong in any
 REGROUPINGS = 24  # ways to see several weights in one that are tried
 WAYS_KEPT, SLOTS_KEPT = 256, 128  # to match weights, of blocks with no more than so many
 FEW_MATCHINGS = 6  # how many against a mistake
 FEW_NUMBERS = 2**17  # in the parameters of a block that runs in no time
+MOST_RELATED = 4  # cases in which the output is held against the right one
 MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
 
 
@@ -770,6 +774,8 @@ def random_state(
         "weight": dice.normal(total["weight"]),
     }
     drawn["vector"] *= dice.signs(total["vector"])
+    if any(size > 1 for size in sizes["vector"]):
+        _of_both_signs(drawn["vector"], sizes["vector"])
     if len(kinds["weight"]) > 1:
         gains = [right.gain(shape) for _, shape in kinds["weight"]]
         each = torch.tensor(gains, dtype=torch.float64)
@@ -784,6 +790,15 @@ def random_state(
                 value = lone_sign * value.abs()
             state[name] = value.view(shape)
     return {entry.name: state[entry.name] for entry, _ in floats}
+
+
+def _of_both_signs(vectors: Tensor, sizes: Sequence[int]) -> None:
+    """Makes some numbers of each vector large, of either sign, whatever the seed: what a ReLU cuts
+    off, and what a ReLU6 does, is seen in every case. The scale and the shift of a norm are large together."""
+    place = torch.cat([torch.arange(size) if size > 1 else torch.tensor([-1] * size) for size in sizes])
+    large, negative = (place % 6 == 0), (place % 6 == 1)
+    vectors[negative] = -LARGE * vectors[negative].abs()
+    vectors[large] = LARGE * vectors[large].abs()
 
 
 AS_NEW = {"weight": 1.0, "running_var": 1.0, "bias": 0.0, "running_mean": 0.0}  # by the last part of a name
@@ -2414,6 +2429,7 @@ NO_TENSOR = message("forward returns {returned}; it must return one tensor.")
 NONE_FOR_FLOAT32 = message("forward returns {returned} for float32 input; it must return one tensor.")
 NONE_FOR_ONE = message("forward returns {returned} for a batch of one; it must return one tensor.")
 VALUES = {"evaluation", "training", "gradients", "statistics", "single", "beside", "float32"}
+BESIDE_THE_VALUES = {"fresh", "arguments", "stuck"}  # of a block that may be right in all else
 HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
 REMEMBERS = (
     "For another input it gives exactly what it gave for the first; forward must compute its output anew from each "
@@ -2444,6 +2460,7 @@ def _check_module(
     if growing:
         report.state, case = "wrong", drawn[fullest].case.describe(reference.name)
         report.summary = report.place = f"{case}: {SHARED} {GROWING}"
+        _tell(report, case, f"{SHARED} {GROWING}")
         return
     known = {} if shared else {fullest: built}  # a copy, where it is to be found as it is in the next check
 
@@ -2626,8 +2643,79 @@ def _explain(
         k = next(k for k, difference in enumerate(differences) if difference)
         _show_defaults(other, observations[k].case.describe(reference.name), report)
     elif not explanation.named and not shown:
+        _tell_what_is_known(factory, observations, differences, reference.name, report)
         _tell_by_arguments(subject, factory, observations, differences, report)
     return bool(explanation.named or shown)
+
+
+# What says by itself what is otherwise, in a sentence on behaviour.
+TOLD_BY_THEMSELVES = ("arguments", "fresh", "random", "in place", "single", "dtype")
+
+
+def _tell_what_is_known(
+    factory: Callable[..., nn.Module],
+    observations: list[Observation],
+    differences: list[dict[str, str]],
+    name: str,
+    report: Report,
+) -> None:
+    """Puts into the report what is certain where no layer can be told: what is done beside the values, what is never
+    used, and how the output is related to the right one."""
+    wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
+    for facet in TOLD_BY_THEMSELVES:
+        case = next(((seen, found[facet]) for seen, found in wrong if facet in found), None)
+        if case is not None:
+            _tell(report, case[0].case.describe(name), case[1])
+    for seen, _ in wrong:
+        if unused := _never_used(seen):
+            _tell(report, seen.case.describe(name), f"What forward never uses: {unused}.")
+            break
+    related = _related(factory, [seen for seen, found in wrong if "evaluation" in found])
+    if related is not None:
+        seen, sentence = related
+        _tell(report, seen.case.describe(name), sentence)
+
+
+def _tell(report: Report, case: str, sentence: str) -> None:
+    report.differences.append({"asked": "", "yours": "", "where": "", "sentence": sentence, "case": case})
+
+
+def _related(
+    factory: Callable[..., nn.Module], wrong: Sequence[Observation]
+) -> tuple[Observation, str] | None:
+    """The first case, and how the output is related to the right one there, where it is so in all of them that are
+    looked at."""
+    found: list[tuple[str, str]] = []
+    for seen in [each for each in wrong if _tells(each)][:MOST_RELATED]:
+        known = _relation_in(factory, seen)
+        if known is None or (found and known[0] != found[0][0]):
+            return None
+        found.append(known)
+    return (next(each for each in wrong if _tells(each)), found[0][1]) if found else None
+
+
+def _tells(seen: Observation) -> bool:
+    """Whether the output has enough numbers to tell how it is related to the right one."""
+    return seen.evaluation is not None and (
+        seen.evaluation.output.kind != "tensor" or seen.evaluation.output.value.numel() >= FEWEST_RELATED
+    )
+
+
+def _relation_in(factory: Callable[..., nn.Module], seen: Observation) -> tuple[str, str] | None:
+    ran = seen.evaluation
+    if ran is None or ran.output.kind != "tensor" or seen.large and seen.nearest == inf:
+        return None
+    module = candidate(factory, seen.case)
+    for layout in seen.layouts[:2]:
+        for matching in islice(seen.matchings(plan_asked(factory, seen.case).slots), FEW_MATCHINGS):
+            try:
+                _load(seen, module, matching, layout)
+                right = _evaluated(seen, module, seen.inputs).output.value
+            except (StudentError, ValueError):
+                continue
+            if (known := relation(ran.output.value, right)) is not None:
+                return known
+    return None
 
 
 def _one_cause(
@@ -2636,7 +2724,9 @@ def _one_cause(
     """Whether the report says one thing alone: whatever else differs may come of it."""
     for seen, sentence in causes:
         if seen is not None:
-            report.summary = report.place = f"{seen.case.describe(reference.name)}: {sentence}"
+            case = seen.case.describe(reference.name)
+            report.summary = report.place = f"{case}: {sentence}"
+            _tell(report, case, sentence)
             report.settle()
             return True
     return False
@@ -2905,6 +2995,7 @@ def _criteria(
     names = [seen.case.describe(reference.name) for seen in observations]
     report.compared = names
     weight = sum(reference.weights.values())
+    doubtful = any(found.keys() - BESIDE_THE_VALUES for found in differences)
     for criterion, title in CRITERIA.items():
         if not reference.weights[criterion]:
             continue
@@ -2913,7 +3004,7 @@ def _criteria(
             facets = [f for f in difference if _counts_for(f, reference) == criterion]
             # Where all is zero, as behind a ReLU now and then, a wrong block is right by luck.
             blocked = criterion != "structure" and (
-                (HOPELESS | {"remembers"}) & difference.keys() or (any(differences) and _all_zero(seen))
+                (HOPELESS | {"remembers"}) & difference.keys() or (doubtful and _all_zero(seen))
             )
             verdicts.append(not facets and not blocked)
         wrong = [
@@ -3484,7 +3575,11 @@ FORM = ("form",)
 
 def _with_shape(found: Comparison, yours: tuple[int, ...], wanted: tuple[int, ...]) -> Comparison:
     """With the form of the output, where the same numbers come in another one: layers do not tell that."""
-    if yours == wanted or prod(yours) != prod(wanted):
+    if yours == wanted:
+        # Where something else differs, axes that come out in their order were moved and moved back: a way to write.
+        others = tuple(each for each in found.differences if each.about != ("extra", "permute"))
+        return replace(found, differences=others or found.differences)
+    if prod(yours) != prod(wanted):
         return found
     sentence = f"The output is {times(yours)}; it must be {times(wanted)}."
     other = Difference(times(wanted), times(yours), "at the end", sentence, about=FORM)
@@ -3503,7 +3598,7 @@ def _difference_until(
         return None
     right = right_recording(factory, seen.case, training=False)
     found = compare_stopped(right, graph, seen.inputs, seen.state, seen.matchings(plan.slots), work)
-    return found if telling(found) else None
+    return found if telling(found) else where_it_stops(graph, seen.inputs, seen.state)
 
 
 @lru_cache(maxsize=256)

@@ -191,7 +191,12 @@ def read_elsewhere(asked: Layers, yours: Layers) -> tuple[int, Comparison] | Non
             wanted, given = asked[a].reads[0], yours[b].reads[0]
             if mine[wanted] == theirs[given]:
                 break
-            if theirs[given] in mine and asked[wanted].shape[1:] != yours[given].shape[1:]:
+            # A layer that is there already is not the one that reads something else.
+            if (
+                theirs[given] in mine
+                and mine[a] not in theirs
+                and asked[wanted].shape[1:] != yours[given].shape[1:]
+            ):
                 found.setdefault((b, mine[wanted]), (place, a, b))
                 break
             a, b = wanted, given
@@ -813,7 +818,7 @@ def _change(one: Layer, other: Layer) -> float:
         return 2.5
     if any(
         {one.kind, other.kind} <= family
-        for family in (ACTIVATION_KINDS, NORMS, {*POOLS, "mean"}, COMMUTATIVE)
+        for family in (ACTIVATION_KINDS, NORMS, {*POOLS, "mean", "weighted sum of windows"}, COMMUTATIVE)
     ):
         return 0.9
     if {one.kind, other.kind} <= {"sum", "difference", "concatenation"} | COMMUTATIVE:
@@ -872,16 +877,17 @@ def words(layer: Layer) -> str:
     elif layer.kind in ("instance norm", "group norm", "layer norm"):
         name = layer.kind
         said = _said_of_other_norm(layer)
-    elif layer.kind in ("max pooling", "average pooling", "sum pooling"):
+    elif layer.kind in ("max pooling", "average pooling", "sum pooling", "weighted sum of windows"):
         name = f"{_pair(get('kernel'))} {layer.kind}, stride {_sides(get('stride'))}"
+        if get("weights of pixels"):
+            name = f"weighted sum of {_pair(get('kernel'))} windows, stride {_sides(get('stride'))}"
         said = _said_of_pooling(layer)
     elif layer.kind == "scale":
         name = f"multiplication by {get('by'):.4g}"
     elif layer.kind == "shift":
         name = f"addition of {get('by'):.4g}"
     elif layer.kind == "parameter":
-        how, size = get("how"), get("size")
-        name = f"a parameter {how} (one number)" if size == 1 else f"a parameter {how} ({size} numbers)"
+        name = _name_of_parameter(layer)
     elif layer.kind == "mean":
         name = f"mean over {get('over')}"
     elif layer.kind == "global average pooling":
@@ -906,7 +912,13 @@ def words(layer: Layer) -> str:
     return ", ".join([name, *said])
 
 
-CUTTING = {"subsampling", "zero channels", "select"}
+def _name_of_parameter(layer: Layer) -> str:
+    how, size, along = (layer.setting(name) for name in ("how", "size", "along"))
+    name = f"a parameter {how} (one number)" if size == 1 else f"a parameter {how} ({size} numbers)"
+    return f"{name}, along {along}" if along else name
+
+
+CUTTING = {"subsampling", "zero channels", "select", "selection of channels"}
 
 
 def _cutting(layer: Layer) -> str:
@@ -914,9 +926,28 @@ def _cutting(layer: Layer) -> str:
     get = layer.setting
     if layer.kind == "subsampling":
         return f"subsampling to every {_pixels(get('steps'))}"
+    if layer.kind == "selection of channels":
+        return f"selection of {_taken(get('taken'))}"
     if layer.kind == "zero channels":
         return f"padding with channels of zeros ({get('before')} before, {get('after')} behind)"
     return f"selection of index {get('index')} along dimension {get('dim')}"
+
+
+def _taken(taken: tuple[int, int, int]) -> str:
+    """
+    >>> _taken((0, 47, 1)), _taken((1, 95, 2)), _taken((3, 3, 1))
+    ('channels 0 to 47', 'every 2nd channel from 1 to 95', 'channel 3')
+    """
+    first, last, step = taken
+    if first == last:
+        return f"channel {first}"
+    if step == 1:
+        return f"channels {first} to {last}"
+    return f"every {_nth(step)} channel from {first} to {last}"
+
+
+def _nth(step: int) -> str:
+    return f"{step}{ {2: 'nd', 3: 'rd'}.get(step, 'th') }"
 
 
 def _pixels(steps: tuple[int, int]) -> str:
@@ -925,13 +956,10 @@ def _pixels(steps: tuple[int, int]) -> str:
     ('2nd row and column', '3rd column')
     """
 
-    def nth(step: int) -> str:
-        return f"{step}{ {2: 'nd', 3: 'rd'}.get(step, 'th') }"
-
     rows, columns = steps
     if rows == columns:
-        return f"{nth(rows)} row and column"
-    said = [f"{nth(step)} {what}" for step, what in ((rows, "row"), (columns, "column")) if step > 1]
+        return f"{_nth(rows)} row and column"
+    said = [f"{_nth(step)} {what}" for step, what in ((rows, "row"), (columns, "column")) if step > 1]
     return " and every ".join(said)
 
 
@@ -964,6 +992,10 @@ def _said_of_pooling(layer: Layer) -> list[str]:
         said.append("sizes rounded up")
     if get("divisor"):
         said.append(f"divided by {get('divisor')}")
+    if get("dilation") and set(get("dilation")) != {1}:
+        said.append(f"dilation {_sides(get('dilation'))}")
+    if get("weights of pixels"):
+        said.append(f"weights {get('weights of pixels')}")
     return said
 
 
@@ -1081,6 +1113,10 @@ def _clause(name: str, asked: Any, yours: Any) -> str:
         if yours and asked:
             return f"pads by {yours} instead of by {asked}"
         return f"pads by {yours} instead of with zeros" if yours else f"pads with zeros instead of by {asked}"
+    if name == "taken":
+        return f"takes {_taken(yours)} instead of {_taken(asked)}"
+    if name == "along":
+        return f"lies along {yours or 'the channels'} instead of {asked or 'the channels'}"
     if name == "over":
         return f"runs over {_over(yours)} instead of {_over(asked)}"
     return f"has {_show(name, yours)} instead of {_show(name, asked)}"

@@ -31,7 +31,8 @@ from casestudies.checking.differences import (
 from casestudies.checking.layers import Layer, layers_of, lost_kinds
 from casestudies.checking.operands import as_if_kept
 from casestudies.checking.products import with_products
-from casestudies.checking.styles import as_asked
+from casestudies.checking.stretches import with_stretches
+from casestudies.checking.styles import as_asked, in_groups
 from casestudies.graph import SYMBOLS, Graph, record
 from casestudies.replay import ReplayError, effort, replay
 from casestudies.sandboxed.messages import Ran, Recorded
@@ -161,6 +162,9 @@ def compare_graphs(
     try:
         ours = layers_asked(asked)
         theirs = as_asked(ours, layers_written(yours))
+        grouped = in_groups(ours), in_groups(theirs)
+        if not any(layer.kind == "selection of channels" for each in grouped for layer in each):
+            ours, theirs = grouped
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
     best: Comparison | None = None
@@ -234,7 +238,7 @@ def layers_written(graph: Graph) -> tuple[Layer, ...]:
     """The layers of a student's block, which is compared more than once."""
     if id(graph) not in _WRITTEN:
         kept = as_if_kept(graph)
-        _WRITTEN[id(graph)] = graph, with_products(kept, layers_of(kept))
+        _WRITTEN[id(graph)] = graph, with_products(kept, with_stretches(kept, layers_of(kept)))
         while len(_WRITTEN) > WRITTEN_KEPT:
             _WRITTEN.popitem(last=False)
     return _WRITTEN[id(graph)][1]

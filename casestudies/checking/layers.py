@@ -75,12 +75,14 @@ KNOWN = {
     *POOLS,
     *("input", "convolution", "linear layer", "sum", "difference", "product", "concatenation", "dropout"),
     *("scale", "shift", "detach", "cast", "padding", "flip", "parameter", "subsampling", "zero channels"),
+    *("selection of channels", "weighted sum of windows"),
 }
 # Operations that `_Normal` has a method for.
 RULES = set(
     "convolution batch_norm addmm mm clamp clamp_min clamp_max hardtanh threshold maximum where add sub mul div neg "
     "cat max_pool2d avg_pool2d mean amax adaptive_avg_pool2d adaptive_max_pool2d constant_pad_nd reflection_pad2d "
-    "replication_pad2d detach flip prelu_kernel group_norm layer_norm reciprocal slice select permute".split()
+    "replication_pad2d detach flip prelu_kernel group_norm layer_norm reciprocal slice select permute pow sum split "
+    "split_with_sizes chunk addcmul".split()
 )
 COMMUTATIVE = {"sum", "product"}
 # What does the same to each pixel, in whichever order the pixels stand, where the channels are the last axis.
@@ -140,7 +142,7 @@ class _Normal:
         last = self.at.get(self.graph.outputs[0])
         if last is None:
             raise ValueError("the output does not depend on the input")
-        return self._channels_last(self._pruned(last))
+        return _each_its_own(self._channels_last(self._pruned(last)))
 
     def _pruned(self, last: int) -> tuple[Layer, ...]:
         needed, waiting = set(), [last]
@@ -567,8 +569,18 @@ class _Normal:
                     settings = tuple((n, True if n == "bias" else v) for n, v in before.settings)
                     return self._put(before.kind, settings, before.reads, out)
                 changed = ("weights", _of_a_summand(weight))
-                return self._put("parameter", (("how", "added"), ("size", size), changed), reads, out)
+                along = ("along", self._along(get(key).value, out))
+                return self._put("parameter", (("how", "added"), ("size", size), changed, along), reads, out)
         return False
+
+    def _along(self, value: int, out: int) -> str | None:
+        """Along which axis of an image a parameter lies that is added to it or multiplied by it, where that is not
+        the one of the channels."""
+        shape, whole = self.graph.values[value].shape, self.graph.values[out].shape
+        axes = [len(whole) - len(shape) + axis for axis, size in enumerate(shape) if size > 1]
+        if len(whole) != 4 or len(axes) != 1 or axes[0] == 1:
+            return None
+        return {0: "the images", 2: "the rows", 3: "the columns"}[axes[0]]
 
     def _sub(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         number = self._number(get("other"))
@@ -601,8 +613,9 @@ class _Normal:
                 if (weight := self._weight(get(key))) is not None:
                     size = self.graph.values[get(key).value].numel
                     changed = ("weights", _of_a_summand(weight))
+                    along = ("along", self._along(get(key).value, out))
                     return self._put(
-                        "parameter", (("how", "multiplied"), ("size", size), changed), reads, out
+                        "parameter", (("how", "multiplied"), ("size", size), changed, along), reads, out
                     )
         return False
 
@@ -631,6 +644,75 @@ class _Normal:
         )  # fmt: skip
         return self._put("local response norm", settings, (top,), out)
 
+    def _pow(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        if get("exponent") == 1:
+            self.at[out] = reads[0]
+            return True
+        return get("exponent") == 2 and len(reads) == 1 and self._put("product", (), reads * 2, out)
+
+    def _addcmul(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        """A tensor and the product of two others, of which one is a parameter."""
+        first, one, other = (get(name).value for name in ("self", "tensor1", "tensor2"))
+        factor, kept = (one, other) if one in self.at else (other, one)
+        if get("value", 1) != 1 or first not in self.at or factor not in self.at or kept in self.at:
+            return False
+        if (weight := self._weight(Ref(kept))) is None:
+            return False
+        size, changed = self.graph.values[kept].numel, ("weights", _of_a_summand(weight))
+        shape = self.graph.values[factor].shape
+        settings = tuple(
+            each for each in (("how", "multiplied"), ("size", size), changed) if each[1] is not None
+        )
+        self.found.append(Layer("parameter", settings, (self.at[factor],), -1, shape))
+        return self._put("sum", (), (self.at[first], len(self.found) - 1), out)
+
+    def _stacked(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> tuple[int, float] | None:
+        """The sum of tensors that were stacked, where a mean or sum is over them; and how many they are."""
+        made = self.graph.maker.get(op.reads[0])
+        dims = get("dim") or ()
+        dims = (dims,) if isinstance(dims, int) else tuple(dims)
+        if made is None or made.name != "stack" or len(dims) != 1:
+            return None
+        axes = len(self.graph.values[op.reads[0]].shape)
+        along = made.setting("dim", 0)
+        if not isinstance(along, int) or dims[0] % axes != along % axes:
+            return None
+        parts = self.found[reads[0]].reads
+        if len(parts) != len(made.reads):
+            return None
+        return self._put("sum", (), parts, out), float(len(parts))
+
+    def _sum(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        if self._stacked(op, get, reads, out) is not None:
+            return True
+        if self._over_grid(op, get, reads):
+            kernel = self.found[reads[0]].shape[-2:]
+            return self._sum_pool(kernel, kernel, (0,) * 4, False, reads, out)
+        return False
+
+    def _split(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        """Some channels of an image, next to each other."""
+        before = self.graph.values[op.reads[0]].shape
+        if len(reads) != 1 or len(before) != 4 or get("dim", 0) % 4 != 1:
+            return False
+        start = 0
+        for value in op.outputs:
+            size = self.graph.values[value].shape[1]
+            self._channels(reads, value, before[1], start, start + size, 1)
+            start += size
+        return True
+
+    _split_with_sizes = _chunk = _split
+
+    def _channels(
+        self, reads: tuple[int, ...], out: int, width: int, start: int, end: int, step: int
+    ) -> bool:
+        if (start, end, step) == (0, width, 1):
+            self.at[out] = reads[0]
+            return True
+        self._put("selection of channels", (("taken", (start, end - 1, step)),), reads, out)
+        return True
+
     def _div(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         if len(reads) == 2:
             return self._response_norm(reads, out)
@@ -650,6 +732,8 @@ class _Normal:
                 return self._put("parameter", before.settings, (pool,), out)
         elif (pool := self._pool_scaled(factor, reads[0], out)) is not None:
             return pool
+        if before.kind == "scale" and not before.setting("gradient"):
+            factor, reads = float(f"{factor * before.setting('by'):.12g}"), before.reads
         return self._put("scale", (("by", factor),), reads, out)
 
     def _reciprocal(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
@@ -794,6 +878,8 @@ class _Normal:
     def _mean(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         if self._over_grid(op, get, reads):
             return self._put("global average pooling", (), reads, out)
+        if stacked := self._stacked(op, get, reads, out):
+            return self._put("scale", (("by", 1 / stacked[1]),), stacked[:1], out)
         if windows := self._windows(op, get, reads):
             source, kernel, stride, padding = windows
             counted = ("counts the padding", True if any(padding) else None)
@@ -878,6 +964,9 @@ class _Normal:
             self.at[out] = reads[0]
             return True
         dim, step = get("dim", 0) % len(shape), get("step", 1)
+        if len(shape) == 4 and dim == 1:
+            start = (get("start") or 0) % shape[1] if (get("start") or 0) < 0 else (get("start") or 0)
+            return self._channels(reads, out, shape[1], start, start + (after[1] - 1) * step + 1, step)
         whole = not get("start") and after[dim] == -(-shape[dim] // step)
         if len(shape) != 4 or dim < 2 or step < 2 or not whole:
             return False
@@ -930,6 +1019,30 @@ class _Normal:
 
     def _flip(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         return self._put("flip", (("dimensions", tuple(get("dims"))),), reads, out)
+
+
+def _each_its_own(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """With a selection of channels of its own for each that reads one: to select them once is a way to write."""
+    if not any(layer.kind == "selection of channels" for layer in layers):
+        return layers
+    found: list[Layer] = []
+    new: dict[int, int] = {}
+    for place, layer in enumerate(layers):
+        chosen = [layers[each].kind == "selection of channels" for each in layer.reads]
+        if layer.kind == "selection of channels" and place + 1 < len(layers):
+            if not any(chosen):
+                continue  # it is put before each of those that read it
+            new[place] = len(found)
+        reads = []
+        for each in layer.reads:
+            if each not in new:
+                found.append(replace(layers[each], reads=(new[layers[each].reads[0]],)))
+                reads.append(len(found) - 1)
+            else:
+                reads.append(new[each])
+        new[place] = len(found)
+        found.append(replace(layer, reads=tuple(reads)))
+    return tuple(found)
 
 
 def with_setting(layer: Layer, name: str, value: Any) -> Layer:

@@ -90,7 +90,7 @@ def _stretches(graph: Graph, layers: Layers) -> Iterator[tuple[int, int, int]]:
             yield first, *found
 
 
-def _between(graph: Graph, source: int, last: int) -> list[Op]:
+def between(graph: Graph, source: int, last: int) -> list[Op]:
     """The operations that lead from one value to another."""
     wanted = [last]
     needed: list[Op] = []
@@ -104,13 +104,13 @@ def _between(graph: Graph, source: int, last: int) -> list[Op]:
 
 def _kept(graph: Graph, source: int, last: int) -> bool:
     held = {each.value for each in graph.state if each.value is not None}
-    return any(not held.isdisjoint(op.reads) for op in _between(graph, source, last))
+    return any(not held.isdisjoint(op.reads) for op in between(graph, source, last))
 
 
 def _product(graph: Graph, layers: Layers, first: int, last: int, image: int) -> Layer | None:
     """The 1x1 convolution that does what some layers do, or None."""
     before = layers[layers[first].reads[0]]
-    ops = _between(graph, before.value, image)
+    ops = between(graph, before.value, image)
     images, inside, *grid = before.shape
     outside = graph.values[image].shape[1]
     pixels = images * grid[0] * grid[1]

@@ -102,7 +102,12 @@ def ladder(report: Report) -> Ladder:
     # A summary is the symptom, such as an exception, unless it is the place or what differs.
     differs = any(difference["sentence"] in told for difference in report.differences)
     symptom = "" if report.recognised or differs or told == place else told
-    first = [each for each in report.differences if each.get("case", report.case) == report.case]
+    # What is the place, in its own words, need not be said twice.
+    first = [
+        each
+        for each in report.differences
+        if each.get("case", report.case) == report.case or (not report.case and each["sentence"] not in place)
+    ]
     columns = [Columns(report.case, report.layers, _sentences(first))]
     columns += [
         Columns(each["case"], each["layers"], _sentences(each["differences"])) for each in report.others

@@ -96,6 +96,35 @@ def compare_stopped(
     return replace(comparison, differences=(*comparison.differences, told), rows=rows)
 
 
+def where_it_stops(
+    yours: Stopped, inputs: Sequence[Tensor], state: Mapping[str, Tensor]
+) -> Comparison | None:
+    """The operation that raised and what it was given, where nothing is certain of what leads to it."""
+    graph = yours.graph
+    if not graph.ops:
+        return None
+    last = graph.ops[-1]
+    before = replace(graph, ops=graph.ops[:-1], output=tuple(Ref(value) for value in last.reads))
+    try:
+        done = carried_out(before, inputs, state)
+        if done is None or printable(refusal(last, done[0])) != yours.failed.message:
+            return None
+        data = graph.data()
+        given = [
+            times(graph.values[value].shape)
+            if value in data
+            else f"a parameter of shape {times(graph.values[value].shape)}"
+            for value in last.reads
+        ]
+    except (ReplayError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return None
+    if not given:
+        return None
+    sentence = f"It stops where torch's {last.name} is given {joined(given)}."
+    told = Difference("", f"stops at torch's {last.name}", "", sentence, about=(STOPS, last.name))
+    return Comparison((told,), (), True)
+
+
 def _not_yet_undone(ours: tuple[Layer, ...], theirs: tuple[Layer, ...]) -> tuple[Layer, ...]:
     """Their layers, in which axes that were moved and not yet moved back are in the order that is asked for, where
     nothing but pixels was worked on since: nobody knows how they would have been moved back."""

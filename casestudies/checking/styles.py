@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 
+from casestudies.checking.differences import until_layer
 from casestudies.checking.layers import ACTIVATION_KINDS, CUTS, Layer
 
 Layers = tuple[Layer, ...]
@@ -48,7 +49,7 @@ def _activations_before(ours: Layers, theirs: Layers) -> Layers:
         reads: list[int] = []
         for each in theirs[joint].reads:
             source = each
-            while theirs[source].kind in CUTS:
+            while theirs[source].kind in {*CUTS, "selection of channels"}:
                 source = theirs[source].reads[0]
             if theirs[source].label == layer.label and layer.kind in AGAIN:
                 reads.append(each)
@@ -68,6 +69,35 @@ def _put_in(layers: Layers, first: int, last: int, others: list[Layer]) -> Layer
         for layer in layers[last + 1 :]
     )
     return (*layers[:first], *others, *later)
+
+
+def in_groups(layers: Layers) -> Layers:
+    """Layers with one convolution in groups in the place of several, each of some of the channels, whose results are
+    joined in the same order."""
+    found = list(layers)
+    read = _readers(layers)
+    for place, whole in enumerate(layers):
+        if whole.kind != "concatenation" or whole.setting("dimension") != 1:
+            continue
+        parts = [found[each] for each in whole.reads]
+        chosen = [found[part.reads[0]] for part in parts if part.kind == "convolution"]
+        if len(chosen) < max(2, len(parts)) or len({part.label for part in parts}) > 1:
+            continue
+        source, width = chosen[0].reads, parts[0].setting("in")
+        wanted = [(k * width, (k + 1) * width - 1, 1) for k in range(len(parts))]
+        if any(each.kind != "selection of channels" or each.reads != source for each in chosen):
+            continue
+        alone = all(read[each] == 1 for each in whole.reads) and parts[0].setting("groups") == 1
+        if [each.setting("taken") for each in chosen] != wanted or not alone:
+            continue
+        if found[source[0]].shape[1] != width * len(parts):
+            continue
+        more = {name: parts[0].setting(name) * len(parts) for name in ("in", "out")} | {"groups": len(parts)}
+        settings = tuple((name, more.get(name, value)) for name, value in parts[0].settings)
+        found[place] = replace(
+            parts[0], settings=settings, reads=source, value=whole.value, shape=whole.shape
+        )
+    return tuple(found) if tuple(found) == layers else until_layer(tuple(found), len(found) - 1)
 
 
 def _is_product(layer: Layer) -> bool:
