@@ -1913,6 +1913,10 @@ def _behaviour(
         return found
     if seen.float32 is not None and "evaluation" not in found:
         found |= _in_float32(seen, module, matching, layout, expected)
+    elif seen.float32 is not None and evaluation.output.value.dtype == seen.float32.output.value.dtype:
+        if evaluation.output.value.dtype in (torch.float16, torch.bfloat16):
+            # It gives too few digits whatever it is given, and that is why its values differ.
+            found = {"dtype": _other_type(evaluation.output.value), **found}
     if "evaluation" not in found:
         found |= _beside(seen, module, sharing)
         if found and soon:
@@ -2175,13 +2179,17 @@ def _in_float32(
         sizes = f"{times(value.shape)} instead of {times(right.shape)}"
         return {"dtype": f"For float32 input the output is {sizes}."}
     if value.dtype != torch.float32:
-        return {"dtype": f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."}
+        return {"dtype": _other_type(value)}
     if not close(value, right, 1e-2):
         if seen.as_new:
             gap = gap_text(value, right)
             return {"dtype": f"In float32, with the scales and statistics of a new block, it is off: {gap}."}
         return {"dtype": f"In float32 the output is off: {gap_text(value, right)}."}
     return {}
+
+
+def _other_type(value: Tensor) -> str:
+    return f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."
 
 
 def _runs_alone(module: nn.Module, seen: Observation) -> bool:

@@ -418,7 +418,7 @@ def any_of(*values: Any) -> AnyOf:
 
 
 SIDES = (any_of(5, 7), any_of(6, 8))  # of an image: odd and even
-LARGER = 28  # by so much are the sides of one image of a run: a block may fail only at sizes that are in use
+LARGER = 30  # by so much are the sides of one image of a run: a block may fail only at sizes that are in use
 ALONE = 8  # and by so much those of a batch of one: in a few numbers a slip may not show
 CORNER = 3  # so many rows and columns of each image hold negative numbers only
 LONGER = 32  # by so much is one side where that would take too long: as often as it is halved, nothing is left over
