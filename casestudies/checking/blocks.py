@@ -1911,12 +1911,7 @@ def _behaviour(
     found |= _inputs_kept(evaluation, expected)
     if found and soon:
         return found
-    if seen.float32 is not None and "evaluation" not in found:
-        found |= _in_float32(seen, module, matching, layout, expected)
-    elif seen.float32 is not None and evaluation.output.value.dtype == seen.float32.output.value.dtype:
-        if evaluation.output.value.dtype in (torch.float16, torch.bfloat16):
-            # It gives too few digits whatever it is given, and that is why its values differ.
-            found = {"dtype": _other_type(evaluation.output.value), **found}
+    found = _with_precision(seen, module, matching, layout, expected, found)
     if "evaluation" not in found:
         found |= _beside(seen, module, sharing)
         if found and soon:
@@ -2157,6 +2152,26 @@ def _beside(seen: Observation, module: nn.Module, sharing: bool) -> dict[str, st
         if found := _outputs(other.ran, expected, "beside", f"for an input of {shape}"):
             return found
     return {}
+
+
+def _with_precision(
+    seen: Observation,
+    module: nn.Module,
+    matching: dict[str, str],
+    layout: Layout,
+    expected: Ran,
+    found: dict[str, str],
+) -> dict[str, str]:
+    """With what differs for float32 input, where that is told beside what differs in evaluation."""
+    if seen.float32 is None:
+        return found
+    if "evaluation" not in found:
+        return found | _in_float32(seen, module, matching, layout, expected)
+    types = {asked(seen.evaluation).output.value.dtype, seen.float32.output.value.dtype}
+    if len(types) == 1 and types <= {torch.float16, torch.bfloat16}:
+        # It gives too few digits whatever it is given, and that is why its values differ.
+        return {"dtype": _other_type(seen.float32.output.value), **found}
+    return found
 
 
 def _in_float32(

@@ -502,10 +502,10 @@ class Space:
     ...     return Reference(BasicBlock, space)
     >>> for case in check("example/block", BasicBlock, seed=1).compared:
     ...     print(case)
-    BasicBlock(3, 3) on 3×3×5×8
-    BasicBlock(6, 6, 2) on 4×6×8×5
-    BasicBlock(4, 6, 1) on 1×4×6×7
-    BasicBlock(4, 6, stride=2) on 2×4×5×8
+    BasicBlock(3, 3) on 3×3×7×5
+    BasicBlock(6, 6, 2) on 4×6×8×6
+    BasicBlock(4, 6, 1) on 1×4×14×16
+    BasicBlock(4, 6, stride=2) on 2×4×5×7
 
     With a condition, each check asks about an odd and an even padding, although they are one level:
 
