@@ -1912,8 +1912,7 @@ def _behaviour(
     found |= _inputs_kept(evaluation, expected)
     if found and soon:
         return found
-    if seen.float32 is not None and "evaluation" not in found:
-        found |= _in_float32(seen, module, matching, layout, expected)
+    found = _with_precision(seen, module, matching, layout, expected, found)
     if "evaluation" not in found:
         found |= _beside(seen, module, sharing)
         if found and soon:
@@ -2156,6 +2155,26 @@ def _beside(seen: Observation, module: nn.Module, sharing: bool) -> dict[str, st
     return {}
 
 
+def _with_precision(
+    seen: Observation,
+    module: nn.Module,
+    matching: dict[str, str],
+    layout: Layout,
+    expected: Ran,
+    found: dict[str, str],
+) -> dict[str, str]:
+    """With what differs for float32 input, where that is told beside what differs in evaluation."""
+    if seen.float32 is None:
+        return found
+    if "evaluation" not in found:
+        return found | _in_float32(seen, module, matching, layout, expected)
+    types = {asked(seen.evaluation).output.value.dtype, seen.float32.output.value.dtype}
+    if len(types) == 1 and types <= {torch.float16, torch.bfloat16}:
+        # It gives too few digits whatever it is given, and that is why its values differ.
+        return {"dtype": _other_type(seen.float32.output.value), **found}
+    return found
+
+
 def _in_float32(
     seen: Observation,
     module: nn.Module,
@@ -2176,13 +2195,17 @@ def _in_float32(
         sizes = f"{times(value.shape)} instead of {times(right.shape)}"
         return {"dtype": f"For float32 input the output is {sizes}."}
     if value.dtype != torch.float32:
-        return {"dtype": f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."}
+        return {"dtype": _other_type(value)}
     if not close(value, right, 1e-2):
         if seen.as_new:
             gap = gap_text(value, right)
             return {"dtype": f"In float32, with the scales and statistics of a new block, it is off: {gap}."}
         return {"dtype": f"In float32 the output is off: {gap_text(value, right)}."}
     return {}
+
+
+def _other_type(value: Tensor) -> str:
+    return f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."
 
 
 def _runs_alone(module: nn.Module, seen: Observation) -> bool:
