@@ -3128,9 +3128,11 @@ def _recognise(
         if part.as_given is not None and explains(part.as_given):
             return Explanation([], [known for known in part.mistakes if known.id in part.given])
         for ways in turns:
-            alone = alone or [
-                known for known in part.mistakes if known in known_ones and explains(known.wrong, ways)
-            ]
+            if not alone:
+                all_of_them = len(known_ones) == len(part.mistakes)
+                before = _found_before(part, observations, ways) if all_of_them else None
+                some = [known for known in part.mistakes if known in known_ones]
+                alone = _alone(some, partial(explains, ways=ways), work, before)
         if alone or len(certain) == 1:
             return Explanation(alone)
         most = min(PAIRS_WHEN_SHOWN if certain else PAIRS_ELSE, few)
@@ -3141,6 +3143,75 @@ def _recognise(
     except Exhausted:  # what is shown says it as well
         pass
     return Explanation([])
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The mistakes each of which explained an answer, and the work that it took to find them among all."""
+
+    mistakes: tuple[Mistake, ...]
+    work: int
+
+
+# By the part's reference and mistakes and by the cases: what explained answers there, what was found last first.
+_ALONE: dict[Any, list[Alone]] = {}
+ALONE_KEPT = 1024
+
+
+def _alone(
+    known_ones: Sequence[Mistake],
+    explains: Callable[[Callable[..., nn.Module]], bool],
+    work: Work,
+    before: list[Alone] | None,
+) -> list[Mistake]:
+    """The mistakes each of which explains an answer.
+
+    Where one does that explained another answer in the same cases, no others can but those that did so beside it:
+    two blocks that did the same with random weights do so with others. Most of a class make the same few mistakes,
+    and dozens need not be tried for each.
+    """
+    answered: dict[int, bool] = {}
+
+    def holds(known: Mistake) -> bool:
+        if id(known) not in answered:
+            answered[id(known)] = explains(known.wrong)
+        return answered[id(known)]
+
+    begun = work.left
+    for found in before or ():
+        if holds(found.mistakes[0]):
+            some = [known for known in found.mistakes if holds(known)]
+            work.spend(max(0, found.work - (begun - work.left)))  # as much as if all had been tried
+            return some
+    some = [known for known in known_ones if holds(known)]
+    if some and before is not None:
+        before.insert(0, Alone(tuple(some), begun - work.left))
+    return some
+
+
+def _found_before(part: Part, observations: Sequence[Observation], ways: int) -> list[Alone] | None:
+    """What explained other answers in these cases, each a block that ran in all of them; None where this one does
+    not, so that more than its values decides what explains it."""
+    if not all(map(_ran_in_full, observations)):
+        return None
+    cases = tuple(
+        (seen.case, tuple(each.case for each in seen.beside), seen.thorough, seen.dtype)
+        for seen in observations
+    )
+    key = part.reference, tuple(known.wrong for known in part.mistakes), cases, ways
+    if len(_ALONE) >= ALONE_KEPT:
+        _ALONE.clear()
+    return _ALONE.setdefault(key, [])
+
+
+def _ran_in_full(seen: Observation) -> bool:
+    runs = [seen.evaluation, *([seen.training] if seen.case.training else [])]
+    return (
+        seen.failed is None
+        and not seen.oversized
+        and not seen.regrouped
+        and all(run is not None and run.output.kind == "tensor" for run in runs)
+    )
 
 
 @dataclass
