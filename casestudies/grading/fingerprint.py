@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -47,7 +46,7 @@ def imported(path: Path, package: Path = PACKAGE) -> set[Path]:
     under `if TYPE_CHECKING` is never imported.
     """
     found: set[Path] = set()
-    for name in imports(path.read_text(encoding="utf-8"), package.name):
+    for name in imports(path.read_text(encoding="utf-8")):
         first, *rest = name.split(".")
         if first != package.name:
             continue
@@ -102,63 +101,9 @@ def _files(place: Path) -> list[Path]:
 
 
 @cache
-def imports(source: str, package: str = PACKAGE.name) -> tuple[str, ...]:
-    """The dotted names that a piece of code imports of a package: modules, and what is taken from them, which may be
-    modules. Where each stands in a line of the usual form, nobody has to parse the rest: for all files of a
-    fingerprint that takes as long as a third of a submission."""
-    found = _by_lines(source, package)
-    return tuple(_names(ast.parse(source).body)) if found is None else found
-
-
-def _by_lines(source: str, package: str) -> tuple[str, ...] | None:
-    """`imports` as far as lines tell; None where one mentions an import of the package in another form.
-
-    A line of a text that looks like an import counts as one: too much may be found here, and never too little.
-    """
-    found: list[str] = []
-    lines = iter(source.split("\n"))
-    unseen: int | None = None  # how deep the statement stands whose block is for type checkers alone
-    for line in lines:
-        if unseen is not None and (not line.strip() or _depth(line) > unseen):
-            continue
-        unseen = _depth(line) if line.strip() == "if TYPE_CHECKING:" else None
-        if package not in line or not ("import" in line or line.lstrip().startswith("from")):
-            continue
-        usual = _USUAL.fullmatch(line)
-        if usual is None:
-            if line.lstrip().startswith(("#", ">>>", "...")):
-                continue
-            return None
-        module, names = usual["module"] or usual["whole"], (usual["names"] or "").partition("#")[0].strip()
-        if names.startswith("("):
-            names = names[1:]
-            while ")" not in names:
-                more = next(lines, None)
-                if more is None:
-                    return None
-                names += more.partition("#")[0]
-            names, _, rest = names.partition(")")
-            if rest.strip():
-                return None
-        if module.partition(".")[0] != package:
-            continue
-        found.append(module)
-        for each in names.split(",") if usual["names"] else ():
-            name = _NAME.fullmatch(each.strip())
-            if name is None and each.strip():
-                return None
-            found += [f"{module}.{name[1]}"] if name else []
-    return tuple(found)
-
-
-_USUAL = re.compile(
-    r"\s*(?:from (?P<module>[\w.]+) import (?P<names>.+)|import (?P<whole>[\w.]+)(?: as \w+)?\s*(?:#.*)?)"
-)
-_NAME = re.compile(r"(\w+)(?: as \w+)?")
-
-
-def _depth(line: str) -> int:
-    return len(line) - len(line.lstrip())
+def imports(source: str) -> tuple[str, ...]:
+    """The dotted names that a piece of code imports: modules, and what is taken from them, which may be modules."""
+    return tuple(_names(ast.parse(source).body))
 
 
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # where a statement holds others
