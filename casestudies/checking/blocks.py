@@ -126,6 +126,7 @@ ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
 )  # numbers in the parameters of blocks that answer in one message
 REPEATS, FIRST_REPEATS = 16, 2  # of a block that draws random numbers
 EQUAL_NUMBERS = 0.25, -0.25  # of all parameters, where it is not to matter which of them stands for which
+LONGEST_VECTOR = 4096  # numbers of a vector that is surely none of many weights
 LARGE = 3.0  # times as large as others are two of six numbers in each vector
 EQUAL_STATISTICS = 0.75
 FEW_VIEWS = 6  # ways to see weights, against the reference, of a block that is wrong in any
@@ -794,8 +795,15 @@ def random_state(
 
 def _of_both_signs(vectors: Tensor, sizes: Sequence[int]) -> None:
     """Makes some numbers of each vector large, of either sign, whatever the seed: what a ReLU cuts
-    off, and what a ReLU6 does, is seen in every case. The scale and the shift of a norm are large together."""
-    place = torch.cat([torch.arange(size) if size > 1 else torch.tensor([-1] * size) for size in sizes])
+    off, and what a ReLU6 does, is seen in every case. The scale and the shift of a norm are large together.
+    All weights of a deep network in one vector stay as they are: else its output has no end in float32."""
+    some = [1 < size <= LONGEST_VECTOR for size in sizes]
+    place = torch.cat(
+        [
+            torch.arange(size) if each else torch.full((size,), -1)
+            for size, each in zip(sizes, some, strict=True)
+        ]
+    )
     large, negative = (place % 6 == 0), (place % 6 == 1)
     vectors[negative] = -LARGE * vectors[negative].abs()
     vectors[large] = LARGE * vectors[large].abs()

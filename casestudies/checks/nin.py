@@ -110,11 +110,11 @@ def nin_block() -> Reference:
         Space(
             {
                 "in_channels, out_channels": (
-                    any_of((5, 5), (3, 3)),
+                    any_of((5, 5), (6, 6)),
                     any_of((3, 5), (4, 6)),
                     any_of((6, 4), (7, 3)),
                 ),
-                "kernel_size": (any_of(3, 5), any_of(2, 4), 1),
+                "kernel_size": (3, any_of(2, 4), any_of(1, 5)),
                 "stride": (1, 2, 3),
                 "padding": (0, 1, 2),
             },
