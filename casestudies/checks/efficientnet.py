@@ -138,8 +138,8 @@ def limits(dice: Dice) -> Iterator[Call]:
 
 
 def many_sizes(dice: Dice) -> Iterator[Call]:
-    """In every run one below the divisor, two that lose more than a tenth, one of them by a fraction of a channel, and
-    one that is rounded up: a mistake costs the same in each."""
+    """In every run one below the divisor, two that lose more than a tenth (one by a fraction of a channel), and one
+    that is rounded up: a mistake costs the same in each."""
     yield from (call(*pair) for pair in sizes(dice, 0.2, 20.0, 10))
     for low, high in ((0.2, 0.95), (1.15, 1.45), (1.113, 1.124), (10.6, 10.9)):
         yield from (call(*pair) for pair in sizes(dice, low, high, 1, most=8))
@@ -332,7 +332,7 @@ return alpha**phi, beta**phi, gamma**phi
         chosen so that alpha · beta^2 · gamma^2 is close to 2.
     phi_multiplied: return alpha * phi, beta * phi, gamma * phi
         phi multiplies alpha, beta and gamma; it is their exponent.
-    base_and_exponent_swapped: return abs(phi) ** alpha, abs(phi) ** beta, abs(phi) ** gamma
+    base_and_exponent_swapped: return phi**alpha, phi**beta, phi**gamma
         Base and exponent are swapped: it is alpha^phi, not phi^alpha.
     linear_growth: return 1 + phi * (alpha - 1), 1 + phi * (beta - 1), 1 + phi * (gamma - 1)
         The multipliers grow in a straight line, 1 + phi (alpha - 1); they grow as powers, alpha^phi.
