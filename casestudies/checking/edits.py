@@ -73,11 +73,7 @@ FUNCTIONS = {
         "torch.tanh({0})", "torch.sigmoid({0})", "F.leaky_relu({0})", "F.gelu({0})", "F.elu({0})", "F.silu({0})",
         "F.relu6({0})", "{0}.abs()", "F.softplus({0})", "F.relu(-{0})",
     ),
-    "F.pad": (
-        "F.pad({all}, value=1.0)",
-        "torch.zeros_like({whole}).index_copy("
-        "1, torch.arange({0}.shape[1]) * ({whole}.shape[1] // {0}.shape[1]), {0})",  # between the channels
-    ),
+    "F.pad": ("F.pad({all}, value=1.0)",),
     "F.conv2d": ("{whole} / {1}[0].numel()",),
     "isinstance": (
         "isinstance({0}, {1}) or (isinstance({0}, nn.Conv2d) and {0}.kernel_size == (1, 1))",
@@ -111,6 +107,19 @@ BORDERS = {
     "reflect": "mirrored pixels",
     "replicate": "repeated pixels",
     "circular": "pixels from the opposite side (circular)",
+}
+# Numbers that come to another place than is asked for, by the function; {0}, {1}: its arguments, each with the words.
+ELSEWHERE = {
+    "F.pad": (
+        "torch.zeros_like({whole}).index_copy("
+        "1, torch.arange({0}.shape[1]) * ({whole}.shape[1] // {0}.shape[1]), {0})",
+        "the old channels stand between the zeros, not before them: `{new}`",
+    ),
+    "F.conv2d": (
+        "torch.einsum('bkcp,ck->bcp', F.unfold({0}, {1}.shape[-1], padding={1}.shape[-1] // 2)"
+        ".unflatten(1, (-1, {0}.shape[1])), {1}.flatten(1)).view_as({whole})",
+        "what F.unfold gives is split into places and channels, where it is channels and places: `{new}`",
+    ),
 }
 ATTRIBUTES = {
     "weight": ("bias",), "bias": ("weight",), "bn2": ("bn1", "conv2", "conv1"), "bn1": ("bn2", "conv1"),
@@ -494,6 +503,8 @@ class _Edits:
         )
         for text in FUNCTIONS.get(name, ()):
             yield self.edit(1.0, text)
+        if name in ELSEWHERE:
+            yield self.edit(1.2, *ELSEWHERE[name])
         if method:
             assert isinstance(node.func, ast.Attribute)
             yield self.edit(1.0, "{0}", f"`.{node.func.attr}(...)` is missing")
@@ -686,7 +697,10 @@ class _Edits:
             reals = () if self.counted else (("1.0", 1.5), ("0.0", 1.5), ("2.0", 1.5))
             for value, weight in (*plain, *reals):
                 yield self.edit(weight, value, "`{new}` stands where `{whole}` belongs")
-            yield self.edit(1.5, "max({whole}, 1)", "it is never less than 1: `{new}`")
+            for value, weight in (("1", 1.5), ("2", 1.55), ("3", 1.6)):
+                yield self.edit(
+                    weight, f"max({{whole}}, {value})", f"it is never less than {value}: `{{new}}`"
+                )
         for name in self.formula.arguments:
             argument = self.formula.sites[self.formula.arguments.index(name)]
             if not argument.kinds or not argument.kinds <= NUMBERS or name in self.formula.stored:
