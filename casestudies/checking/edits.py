@@ -299,13 +299,23 @@ class _Edits:
 
     def left_out(self, name: str) -> Iterator[Edit]:
         """A part of a tensor that counts as 0: always, or where there is another."""
-        for which, axis, kept, sides in (
-            ("the last channel", 1, "{0}[:, :-1]", "(0, 0, 0, 0, 0, 1)"),
-            ("the first channel", 1, "{0}[:, 1:]", "(0, 0, 0, 0, 1, 0)"),
-            ("what is in the last row and the last column", -1, "{0}[..., :-1, :-1]", "(0, 1, 0, 1)"),
-            ("what is in the first row and the first column", -1, "{0}[..., 1:, 1:]", "(1, 0, 1, 0)"),
+        for axis, kept, sides, words in (
+            (1, "{0}[:, :-1]", "(0, 0, 0, 0, 0, 1)", f"the last channel of `{name}` counts as 0: `{{new}}`"),
+            (1, "{0}[:, 1:]", "(0, 0, 0, 0, 1, 0)", f"the first channel of `{name}` counts as 0: `{{new}}`"),
+            (
+                -1,
+                "{0}[..., :-1, :-1]",
+                "(0, 1, 0, 1)",
+                f"the last row and column of `{name}` count as 0: `{{new}}`",
+            ),
+            (
+                -1,
+                "{0}[..., 1:, 1:]",
+                "(1, 0, 1, 0)",
+                f"the first row and column of `{name}` count as 0: `{{new}}`",
+            ),
         ):
-            words, made = f"{which} of `{name}` counts as 0: `{{new}}`", f"F.pad({kept}, {sides})"
+            made = f"F.pad({kept}, {sides})"
             yield self.edit(1.35, made, words)
             yield self.edit(1.4, f"{made} if {{0}}.shape[{axis}] > 1 else {{0}}", words)
 
@@ -382,10 +392,11 @@ class _Edits:
                         yield self.edit(1.35, f"{{whole}} * _s_{name}.{size}", "it is relative: `{new}`")
             name = ast.unparse(self.site.node)
             if name in self.formula.stored:  # an item that is unpacked, say: arguments are bounded as a whole
-                for bound, which in (("max", "less"), ("min", "more")):
-                    for value in ("1", "2", "3"):
-                        words = f"`{name}` counts as {value} where it is {which}: `{{new}}`"
-                        yield self.edit(1.4, f"{bound}({{whole}}, {value})", words)
+                for least in (1, 2, 3):
+                    words = f"`{name}` counts as {least} where it is less: `{{new}}`"
+                    yield self.edit(1.4, f"max({{whole}}, {least})", words)
+                    words = f"`{name}` counts as {least} where it is more: `{{new}}`"
+                    yield self.edit(1.4, f"min({{whole}}, {least})", words)
 
     def operations(self, node: ast.BinOp) -> Iterator[Edit]:
         kind = type(node.op)
