@@ -40,7 +40,7 @@ SEMICOLONS = re.compile("(; )")  # between findings that have colons and commas 
 COMMAS = re.compile("(, and |; |, )")
 OF_SHAPES = re.compile(r"(, )(?=(?:an? |\d+ × )?(?:parameter|buffer) (?:of shape|that is) |\.\.\.)")
 # "has no bias and has stride 2"
-CLAUSES = re.compile(r"(, | and )(?=(?:has|pads|divides|lets|normalises|runs|is not registered) )")
+CLAUSES = re.compile(r"(, | and )(?=(?:has|pads|divides|lets|lies|normalises|runs|takes|is not registered) )")
 CONDITIONS = re.compile("( and )(?=`[^`]*` is )")  # "`stride` is 1 and `padding` is not 0"
 SIZED = re.compile(r"((?:\d+×)*\d+(?: ×)?) ([^\d×].*)")  # "3×3 max pooling", "2 × parameter"
 ARTICLES = ("the ", "a ", "an ")

@@ -311,7 +311,7 @@ def titles(tree: ast.Module) -> list[str]:
 
 
 CLAUSE = re.compile(
-    r"has |pads |divides |lets |normalises |runs |is \{1\} instead of "
+    r"has |pads |divides |lets |lies |normalises |runs |takes |is \{1\} instead of "
 )  # what follows the name of a layer
 
 
@@ -323,7 +323,7 @@ def phrases_of_differences() -> list[str]:
     from typing import get_args
 
     from casestudies import language
-    from casestudies.checking import blocks, borders, differences
+    from casestudies.checking import blocks, borders, differences, relations
     from casestudies.checking.layers import ACTIVATION_KINDS, KNOWN, UNREGISTERED
     from casestudies.sandboxed import messages
 
@@ -387,6 +387,9 @@ def phrases_of_differences() -> list[str]:
     sides = ("{1} row and column", "{1} row", "{1} column", "{1} row and every {2} column")
     found += [f"subsampling to every {each}" for each in sides]
     found += ["In each of the {1} cases compared in which {2}, and in no other:"]
+    # How an output is related to the right one, and windows that are added up with weights.
+    found += [name for names in relations.AXES.values() for name in names]
+    found += [*relations.AFTERWARDS, "no dilation", "weights of pixels {1}", "weights {1}", "{1} each"]
     for function in ast.parse(text).body:
         if not isinstance(function, ast.FunctionDef) or function.lineno < heading:
             continue

@@ -17,7 +17,7 @@ FACTORS = (4, 2, 6)  # that one argument may be of another
 LEVELS = 3  # values of an argument; of one with more, a single value says little
 FEWEST = 2  # cases in which a condition must hold, and in which it must not, or it may be chance
 SPECIAL = (0, 1)  # values that say something even of such an argument
-TRIED_CONDITIONS = 4  # that agree with the cases, and are asked about
+TRIED_CONDITIONS = 8  # that agree with the cases, and are asked about
 ASKED = 2  # further cases, until one can be told
 TRIED = 200  # combinations of other defaults
 TOGETHER = 2  # defaults that differ
@@ -89,8 +89,7 @@ def conditions(
     found = [(each, [each.true(case) for case in cases]) for each in _literals(cases)]
     alone = [Condition(each.words, (each,), each.true) for each, true in found if true == list(holds)]
     yield from sorted(alone, key=nearest_first)
-    if alone:
-        return
+    # Of the cases of a run one may agree by chance, and hold only where something else does, too.
     for way, joint in JOINTS:
         both = [
             Condition(way.format(one.words, other.words), (one, other), _joined(joint, one, other))

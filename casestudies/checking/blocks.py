@@ -1912,8 +1912,7 @@ def _behaviour(
     found |= _inputs_kept(evaluation, expected)
     if found and soon:
         return found
-    if seen.float32 is not None and "evaluation" not in found:
-        found |= _in_float32(seen, module, matching, layout, expected)
+    found = _with_precision(seen, module, matching, layout, expected, found)
     if "evaluation" not in found:
         found |= _beside(seen, module, sharing)
         if found and soon:
@@ -2156,6 +2155,26 @@ def _beside(seen: Observation, module: nn.Module, sharing: bool) -> dict[str, st
     return {}
 
 
+def _with_precision(
+    seen: Observation,
+    module: nn.Module,
+    matching: dict[str, str],
+    layout: Layout,
+    expected: Ran,
+    found: dict[str, str],
+) -> dict[str, str]:
+    """With what differs for float32 input, where that is told beside what differs in evaluation."""
+    if seen.float32 is None:
+        return found
+    if "evaluation" not in found:
+        return found | _in_float32(seen, module, matching, layout, expected)
+    types = {asked(seen.evaluation).output.value.dtype, seen.float32.output.value.dtype}
+    if len(types) == 1 and types <= {torch.float16, torch.bfloat16}:
+        # It gives too few digits whatever it is given, and that is why its values differ.
+        return {"dtype": _other_type(seen.float32.output.value), **found}
+    return found
+
+
 def _in_float32(
     seen: Observation,
     module: nn.Module,
@@ -2176,13 +2195,17 @@ def _in_float32(
         sizes = f"{times(value.shape)} instead of {times(right.shape)}"
         return {"dtype": f"For float32 input the output is {sizes}."}
     if value.dtype != torch.float32:
-        return {"dtype": f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."}
+        return {"dtype": _other_type(value)}
     if not close(value, right, 1e-2):
         if seen.as_new:
             gap = gap_text(value, right)
             return {"dtype": f"In float32, with the scales and statistics of a new block, it is off: {gap}."}
         return {"dtype": f"In float32 the output is off: {gap_text(value, right)}."}
     return {}
+
+
+def _other_type(value: Tensor) -> str:
+    return f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."
 
 
 def _runs_alone(module: nn.Module, seen: Observation) -> bool:
@@ -3105,9 +3128,11 @@ def _recognise(
         if part.as_given is not None and explains(part.as_given):
             return Explanation([], [known for known in part.mistakes if known.id in part.given])
         for ways in turns:
-            alone = alone or [
-                known for known in part.mistakes if known in known_ones and explains(known.wrong, ways)
-            ]
+            if not alone:
+                all_of_them = len(known_ones) == len(part.mistakes)
+                before = _found_before(part, observations, ways) if all_of_them else None
+                some = [known for known in part.mistakes if known in known_ones]
+                alone = _alone(some, partial(explains, ways=ways), work, before)
         if alone or len(certain) == 1:
             return Explanation(alone)
         most = min(PAIRS_WHEN_SHOWN if certain else PAIRS_ELSE, few)
@@ -3118,6 +3143,75 @@ def _recognise(
     except Exhausted:  # what is shown says it as well
         pass
     return Explanation([])
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The mistakes each of which explained an answer, and the work that it took to find them among all."""
+
+    mistakes: tuple[Mistake, ...]
+    work: int
+
+
+# By the part's reference and mistakes and by the cases: what explained answers there, what was found last first.
+_ALONE: dict[Any, list[Alone]] = {}
+ALONE_KEPT = 1024
+
+
+def _alone(
+    known_ones: Sequence[Mistake],
+    explains: Callable[[Callable[..., nn.Module]], bool],
+    work: Work,
+    before: list[Alone] | None,
+) -> list[Mistake]:
+    """The mistakes each of which explains an answer.
+
+    Where one does that explained another answer in the same cases, no others can but those that did so beside it:
+    two blocks that did the same with random weights do so with others. Most of a class make the same few mistakes,
+    and dozens need not be tried for each.
+    """
+    answered: dict[int, bool] = {}
+
+    def holds(known: Mistake) -> bool:
+        if id(known) not in answered:
+            answered[id(known)] = explains(known.wrong)
+        return answered[id(known)]
+
+    begun = work.left
+    for found in before or ():
+        if holds(found.mistakes[0]):
+            some = [known for known in found.mistakes if holds(known)]
+            work.spend(max(0, found.work - (begun - work.left)))  # as much as if all had been tried
+            return some
+    some = [known for known in known_ones if holds(known)]
+    if some and before is not None:
+        before.insert(0, Alone(tuple(some), begun - work.left))
+    return some
+
+
+def _found_before(part: Part, observations: Sequence[Observation], ways: int) -> list[Alone] | None:
+    """What explained other answers in these cases, each a block that ran in all of them; None where this one does
+    not, so that more than its values decides what explains it."""
+    if not all(map(_ran_in_full, observations)):
+        return None
+    cases = tuple(
+        (seen.case, tuple(each.case for each in seen.beside), seen.thorough, seen.dtype)
+        for seen in observations
+    )
+    key = part.reference, tuple(known.wrong for known in part.mistakes), cases, ways
+    if len(_ALONE) >= ALONE_KEPT:
+        _ALONE.clear()
+    return _ALONE.setdefault(key, [])
+
+
+def _ran_in_full(seen: Observation) -> bool:
+    runs = [seen.evaluation, *([seen.training] if seen.case.training else [])]
+    return (
+        seen.failed is None
+        and not seen.oversized
+        and not seen.regrouped
+        and all(run is not None and run.output.kind == "tensor" for run in runs)
+    )
 
 
 @dataclass

@@ -918,7 +918,7 @@ def _name_of_parameter(layer: Layer) -> str:
     return f"{name}, along {along}" if along else name
 
 
-CUTTING = {"subsampling", "zero channels", "select", "selection of channels"}
+CUTTING = {"subsampling", "zero channels", "select", "choice of channels"}
 
 
 def _cutting(layer: Layer) -> str:
@@ -926,7 +926,7 @@ def _cutting(layer: Layer) -> str:
     get = layer.setting
     if layer.kind == "subsampling":
         return f"subsampling to every {_pixels(get('steps'))}"
-    if layer.kind == "selection of channels":
+    if layer.kind == "choice of channels":
         return f"selection of {_taken(get('taken'))}"
     if layer.kind == "zero channels":
         return f"padding with channels of zeros ({get('before')} before, {get('after')} behind)"

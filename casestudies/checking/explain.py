@@ -163,7 +163,7 @@ def compare_graphs(
         ours = layers_asked(asked)
         theirs = as_asked(ours, layers_written(yours))
         grouped = in_groups(ours), in_groups(theirs)
-        if not any(layer.kind == "selection of channels" for each in grouped for layer in each):
+        if not any(layer.kind == "choice of channels" for each in grouped for layer in each):
             ours, theirs = grouped
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None

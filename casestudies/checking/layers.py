@@ -75,7 +75,7 @@ KNOWN = {
     *POOLS,
     *("input", "convolution", "linear layer", "sum", "difference", "product", "concatenation", "dropout"),
     *("scale", "shift", "detach", "cast", "padding", "flip", "parameter", "subsampling", "zero channels"),
-    *("selection of channels", "weighted sum of windows"),
+    *("choice of channels", "weighted sum of windows"),
 }
 # Operations that `_Normal` has a method for.
 RULES = set(
@@ -710,7 +710,7 @@ class _Normal:
         if (start, end, step) == (0, width, 1):
             self.at[out] = reads[0]
             return True
-        self._put("selection of channels", (("taken", (start, end - 1, step)),), reads, out)
+        self._put("choice of channels", (("taken", (start, end - 1, step)),), reads, out)
         return True
 
     def _div(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
@@ -1023,13 +1023,13 @@ class _Normal:
 
 def _each_its_own(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
     """With a selection of channels of its own for each that reads one: to select them once is a way to write."""
-    if not any(layer.kind == "selection of channels" for layer in layers):
+    if not any(layer.kind == "choice of channels" for layer in layers):
         return layers
     found: list[Layer] = []
     new: dict[int, int] = {}
     for place, layer in enumerate(layers):
-        chosen = [layers[each].kind == "selection of channels" for each in layer.reads]
-        if layer.kind == "selection of channels" and place + 1 < len(layers):
+        chosen = [layers[each].kind == "choice of channels" for each in layer.reads]
+        if layer.kind == "choice of channels" and place + 1 < len(layers):
             if not any(chosen):
                 continue  # it is put before each of those that read it
             new[place] = len(found)

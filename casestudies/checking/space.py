@@ -420,7 +420,7 @@ def any_of(*values: Any) -> AnyOf:
 
 
 SIDES = (any_of(5, 7), any_of(6, 8))  # of an image: odd and even
-LARGER = 28  # by so much are the sides of one image of a run: a block may fail only at sizes that are in use
+LARGER = 30  # by so much are the sides of one image of a run: a block may fail only at sizes that are in use
 ALONE = 8  # and by so much those of a batch of one: in a few numbers a slip may not show
 CORNER = 3  # so many rows and columns of each image hold negative numbers only
 LONGER = 32  # by so much is one side where that would take too long: as often as it is halved, nothing is left over
@@ -504,10 +504,10 @@ class Space:
     ...     return Reference(BasicBlock, space)
     >>> for case in check("example/block", BasicBlock, seed=1).compared:
     ...     print(case)
-    BasicBlock(3, 3) on 3×3×5×8
-    BasicBlock(6, 6, 2) on 4×6×8×5
-    BasicBlock(4, 6, 1) on 1×4×6×7
-    BasicBlock(4, 6, stride=2) on 2×4×5×8
+    BasicBlock(3, 3) on 3×3×7×5
+    BasicBlock(6, 6, 2) on 4×6×8×6
+    BasicBlock(4, 6, 1) on 1×4×14×16
+    BasicBlock(4, 6, stride=2) on 2×4×5×7
     """
 
     def __init__(

@@ -26,7 +26,16 @@ MOST = 2**22  # numbers that go into a stretch, all times together
 MOST_LAYERS, MOST_TRIED = 24, 12  # of one stretch, and stretches of a graph
 NEAR = 1e-7
 # What is a layer by itself, and may also be a step of a stretch.
-STEPS = {"subsampling", "selection of channels", "sum", "scale", "product", "shift", "concatenation"}
+STEPS = {
+    "subsampling",
+    "choice of channels",
+    "sum",
+    "concatenation",
+    "scale",
+    "product",
+    "shift",
+    "difference",
+}
 Layers = tuple[Layer, ...]
 Run = Callable[[Tensor], Tensor]
 
@@ -72,7 +81,7 @@ def _tops(layers: Layers, last: int) -> Iterator[int]:
                 for each in inside
             )
             whole = len(layers[top].shape) == 4 and layers[top].shape[:2] == shape[:2]
-            if foreign and alone and whole and len(inside) > 1:
+            if foreign and alone and whole and (len(inside) > 1 or layers[last].kind not in KNOWN):
                 yield top
         latest = max(open_ends)
         layer = layers[latest]
@@ -239,13 +248,11 @@ def _of_windows(
     value = float(weights[0, 0])
     if prod(kernel) == 1:
         return None
-    if not torch.allclose(weights, torch.full_like(weights, value), rtol=NEAR):
-        rows = "; ".join(" ".join(f"{float(each):.4g}" for each in row) for row in weights)
-        return "weighted sum of windows", (*settings, *far, ("weights of pixels", rows))
-    if isclose(value, 1.0, rel_tol=NEAR):
+    alike = torch.allclose(weights, torch.full_like(weights, value), rtol=NEAR)
+    if alike and isclose(value, 1.0, rel_tol=NEAR):
         return "sum pooling", (*settings, ("rounds up", False), *far)
-    if not isclose(value, 1 / prod(kernel), rel_tol=NEAR):
-        rows = f"{value:.4g} each"
+    if not alike or not isclose(value, 1 / prod(kernel), rel_tol=NEAR):
+        rows = " / ".join(" ".join(f"{float(each):.4g}" for each in row) for row in weights)
         return "weighted sum of windows", (*settings, *far, ("weights of pixels", rows))
     if kernel == grid and not any(padding) and not far:
         return "global average pooling", ()

@@ -49,7 +49,7 @@ def _activations_before(ours: Layers, theirs: Layers) -> Layers:
         reads: list[int] = []
         for each in theirs[joint].reads:
             source = each
-            while theirs[source].kind in {*CUTS, "selection of channels"}:
+            while theirs[source].kind in {*CUTS, "choice of channels"}:
                 source = theirs[source].reads[0]
             if theirs[source].label == layer.label and layer.kind in AGAIN:
                 reads.append(each)
@@ -85,7 +85,7 @@ def in_groups(layers: Layers) -> Layers:
             continue
         source, width = chosen[0].reads, parts[0].setting("in")
         wanted = [(k * width, (k + 1) * width - 1, 1) for k in range(len(parts))]
-        if any(each.kind != "selection of channels" or each.reads != source for each in chosen):
+        if any(each.kind != "choice of channels" or each.reads != source for each in chosen):
             continue
         alone = all(read[each] == 1 for each in whole.reads) and parts[0].setting("groups") == 1
         if [each.setting("taken") for each in chosen] != wanted or not alone:

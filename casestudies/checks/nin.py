@@ -114,7 +114,7 @@ def nin_block() -> Reference:
                     any_of((3, 5), (4, 6)),
                     any_of((6, 4), (7, 3)),
                 ),
-                "kernel_size": (any_of(1, 3, 5), any_of(2, 4)),
+                "kernel_size": (any_of(3, 5), any_of(2, 4), 1),
                 "stride": (1, 2, 3),
                 "padding": (0, 1, 2),
             },

@@ -116,9 +116,12 @@ def _one_at_a_time(original: Any) -> Any:
         """nbgrader's conversion of all submissions that are asked for. While submissions are autograded, no other
         command grades in the course: two would write one student's folder and scores at once, and what fails then
         removes what the other has written."""
-        from nbgrader.converters import Autograde
+        from nbgrader.converters import Autograde, GenerateAssignment
         from nbgrader.converters.base import NbGraderException
 
+        if isinstance(self, GenerateAssignment):
+            with _source_of_its_own(self):
+                return original(self)
         if not isinstance(self, Autograde):
             return original(self)
         with ExitStack() as lock:
@@ -131,6 +134,31 @@ def _one_at_a_time(original: Any) -> Any:
 
     start.safe = True  # type: ignore[attr-defined]
     return start
+
+
+@contextmanager
+def _source_of_its_own(converter: Any) -> Iterator[None]:
+    """`nbgrader generate_assignment` reads a source that is built for it alone. In the clone's own folder, a course
+    in another language that shares the clone may put a notebook in that language at any moment: the cells in the
+    gradebook would be of that one."""
+    from casestudies.grading.notebooks import own_source
+
+    folder, name = converter.coursedir, converter.coursedir.assignment_id
+    solutions = converter.config.ProtectedExecute.solutions
+    ours = isinstance(solutions, str) and os.path.isfile(os.path.join(solutions, f"{name}.md"))
+    if not ours or os.path.realpath(os.path.join(folder.root, folder.source_directory)) != os.path.realpath(
+        solutions
+    ):
+        yield  # whose source it is, is not known here
+        return
+    code = converter.config.StudentView.get("language") or spoken.language()
+    before = folder.source_directory
+    with own_source(Path(solutions).parent, name, code) as source:
+        folder.source_directory = str(source)
+        try:
+            yield
+        finally:
+            folder.source_directory = before
 
 
 def _safe_timestamp(original: Any) -> Any:

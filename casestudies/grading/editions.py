@@ -18,7 +18,7 @@ import textwrap
 import tokenize
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ SUMMARY = re.compile(r"(?<=<summary>)(.*?)(?=</summary>)", re.DOTALL)
 ADDRESS = re.compile(r"\{\{ *(\w+) *\}\}")
 MARKS = ("BEGIN SOLUTION", "BEGIN HIDDEN TESTS", "BEGIN MARK SCHEME")
 ENDS = ("END SOLUTION", "END HIDDEN TESTS", "END MARK SCHEME")
+LONG = 20_000  # characters of a cell whose tokens are not kept
 WIDTH, KOREAN_WIDTH = 88, 48  # of lines of comments and docstrings; Hangul is twice as wide
 
 
@@ -272,16 +273,13 @@ def tokens_of(source: str) -> list[tokenize.TokenInfo]:
 
 def is_docstring(tokens: list[tokenize.TokenInfo], place: int) -> bool:
     """Whether a token is a string in triple quotes that is a statement by itself."""
+    if tokens[place].type != tokenize.STRING or not tokens[place].string.startswith('"""'):
+        return False
     silent = (tokenize.NL, tokenize.COMMENT)
     before = next((t for t in reversed(tokens[:place]) if t.type not in silent), None)
     after = next((t for t in tokens[place + 1 :] if t.type not in silent), None)
     opened = before is None or before.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
-    return (
-        tokens[place].type == tokenize.STRING
-        and tokens[place].string.startswith('"""')
-        and opened
-        and (after is None or after.type in (tokenize.NEWLINE, tokenize.ENDMARKER))
-    )
+    return opened and (after is None or after.type in (tokenize.NEWLINE, tokenize.ENDMARKER))
 
 
 def pieces_of(source: str) -> Iterator[Piece]:
@@ -377,15 +375,20 @@ def wrapped(text: str, column: int) -> list[str]:
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
-def code_alone(source: str) -> list[tuple[int, str]]:
+def code_alone(source: str) -> tuple[tuple[int, str], ...]:
     """A cell without its comments and docstrings, as tokens: what has to be the same in every language."""
+    return (_kept_code if len(source) <= LONG else _kept_code.__wrapped__)(source)
+
+
+@lru_cache(maxsize=512)  # the same few cells are asked for again and again, for each submission of a class
+def _kept_code(source: str) -> tuple[tuple[int, str], ...]:
     tokens = tokens_of(source)
     silent = (tokenize.NL, tokenize.COMMENT)
-    return [
+    return tuple(
         (token.type, "" if is_docstring(tokens, place) else token.string)
         for place, token in enumerate(tokens)
         if token.type not in silent
-    ]
+    )
 
 
 def first_line(source: str) -> str:

@@ -1,8 +1,9 @@
 """Where a student's work may stand, if not in the cells that ask for it.
 
 A cell that came back as it was handed out is a certain 0 only where nothing else of the student's exists: no file
-that came along or was left out, no text in other cells, no prose in code, nothing attached. Where there is any, a
-human looks. What students got themselves does not count, nor does what a system leaves in a folder.
+that came along or was left out, no text in other cells, no prose in code, in stored outputs or in metadata, nothing
+attached. Where there is any, a human looks. What students got themselves does not count, nor does what a system
+leaves in a folder.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ IN_CELLS = message("It may stand in other cells of the notebook.")
 IN_CODE = message("It may stand in the code, which has a long comment or text: {names}.")
 IN_FILES = message("It may stand in what came along: {names}.")
 IN_ADDED = message("It may stand in a cell of the student's own, which has a long comment or text.")
+IN_OUTPUTS = message("It may stand in a stored output, in the notebook as it was handed in.")
+IN_METADATA = message("It may stand in the metadata, in the notebook as it was handed in.")
 ATTACHED = message("It may stand in what is attached to a cell.")
 UNREAD = message("It may stand in what could not be graded.")
 
@@ -197,6 +200,12 @@ def places(read: list[HandedCell], notebook: NotebookNode, assignment: Assignmen
         found.append(IN_ADDED)
     if has_attached(read, assignment):
         found.append(ATTACHED)
+    ours = {cell.id for cell in assignment.cells if not cell.students}
+    shown = (text for each in read if not each.plain and each.known_as not in ours for text in each.shown)
+    if any(is_prose(text, known) for text in shown):
+        found.append(IN_OUTPUTS)
+    if any(is_prose(text, known) for each in read for text in each.noted):
+        found.append(IN_METADATA)
     return found
 
 
@@ -309,6 +318,31 @@ def has_prose(source: str, known: str = "  ") -> bool:
         if amount("\n".join(lines)) >= WORDS and not _is_code("\n".join(lines)):
             return True
     return False
+
+
+# Said of an installation in a notebook, and by nobody else.
+RESTART = "Note: you may need to restart the kernel to use updated packages."
+_TAG = re.compile(r"<[^<>]*>")
+
+
+def is_prose(text: str, known: str = "  ") -> bool:
+    """Whether a text that no cell holds has lines of so many words that it may be an answer. A line that comes again
+    with other numbers, as the steps of a training do, counts once.
+
+    >>> is_prose("epoch 1 loss 2.30 accuracy 0.11"), is_prose("the training error is higher too " * 2)
+    (False, True)
+    """
+    handed_out, rows, lines = set(known.split()), set[str](), list[str]()
+    for line in _TAG.sub(" ", text).replace(RESTART, "").split("\n"):
+        row = _row(line)
+        if row in rows or not _is_prose(line):
+            continue
+        rows.add(row)
+        if len(rows) >= LINES_COUNT:
+            return True
+        if not (handed_out.issuperset(row.split()) and row in known):
+            lines.append(line)
+    return amount("\n".join(lines)) >= WORDS and not _is_code("\n".join(lines))
 
 
 def _is_code(text: str) -> bool:

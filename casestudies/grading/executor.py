@@ -73,11 +73,15 @@ WAITED = message(
     "The time limit was reached by the clock, though the code had computed for a small part of it: it waits for "
     "something, or the machine was busy. It was tried once more, alone. A human has to decide."
 )
+SLEPT = message(
+    "The time limit was reached while the code slept, or waited for something that did not come: for most of it no "
+    "part of it computed, nor waited for a processor. A human has to decide."
+)
 
 
 def explain(lost: Lost) -> str:
     if lost.waited:
-        return WAITED
+        return SLEPT if lost.slept else WAITED
     return _WHY.get(lost.reason, "The code's process was lost.")
 
 
@@ -134,10 +138,13 @@ class Runner:
         self.alone = alone  # nothing else is graded now, and this is the last try
         self.at = 0  # the cell that is run
         self.ran_out: set[int] = set()  # cells that came to the end of their time, or whose checks did
-        self.waited = False  # the clock ran out in a cell that is not graded, though it computed little
+        self.waited = (
+            ""  # said of a cell that is not graded, in which the clock ran out though it computed little
+        )
         self.files = {whole(name): base64.b64encode(data).decode() for name, data in own_files(files).items()}
         self.spent = 0.0  # seconds of the children that have ended
         self.computed = 0.0  # and of processor time alone
+        self.idle = 0.0  # and those in which it could have computed and did not
         known = {cell.id: cell for cell in assignment.cells}
         self.tasks: dict[int, Task] = {}
         for index, cell in enumerate(notebook.cells):
@@ -187,6 +194,7 @@ class Runner:
         finally:
             self.spent += child.seconds
             self.computed += child.processor_seconds
+            self.idle += child.idle_seconds
 
     def _seconds(self, usual: float) -> float:
         """What this cell or check may take. Below two whose time has run out it is half of the usual, below three a
@@ -207,7 +215,7 @@ class Runner:
         except Lost as lost:
             if lost.reason == "timed out":
                 self.ran_out.add(self.at)
-            if lost.waited and not self.alone:
+            if lost.waited and not lost.slept and not self.alone:
                 raise Pressed from None
             raise
 
@@ -215,11 +223,12 @@ class Runner:
         restarts = 0
         while self.position < len(self.notebook.cells):
             if self.seconds_left <= 0:
-                waited = self.computed < MOSTLY * self.limits.notebook_seconds
-                if waited and not self.alone:
+                most = MOSTLY * self.limits.notebook_seconds
+                waited, slept = self.computed < most, self.computed + self.idle >= most
+                if waited and not slept and not self.alone:
                     raise Pressed
                 if waited:
-                    self._give_up("ungradable", WAITED)
+                    self._give_up("ungradable", SLEPT if slept else WAITED)
                 else:
                     self._give_up("timed out", "The notebook's time limit was reached before this cell.")
                 break
@@ -263,7 +272,8 @@ class Runner:
             request = messages.Cell(whole(cell.source))
             self._ask(child, request, self._seconds(self.limits.cell_seconds), _into(outputs))
         except Lost as lost:
-            self.waited |= lost.waited
+            if lost.waited:
+                self.waited = explain(lost)
             outputs.append(message_output(explain(lost)))
             if not replay:
                 name = cell.metadata.get("nbgrader", {}).get("grade_id")
@@ -361,8 +371,8 @@ class Runner:
             except Lost as lost:
                 if lost.reason == "timed out":
                     self.ran_out.add(self.at)
-                    lost.waited |= child.has_waited(begun, allowed)
-                if lost.waited and not self.alone:
+                    lost.note(child.has_waited(begun, allowed))
+                if lost.waited and not lost.slept and not self.alone:
                     raise Pressed from None
                 if not lost.alive:
                     lost_for_good.append(lost)
@@ -480,8 +490,8 @@ class Runner:
             verdict.message = next((r["summary"] for r in verdict.reports if r["summary"]), "")
         if self.waited and verdict.state in NOT_THERE:
             # What it lacks may stand in the cell that the clock cut short.
-            verdict.state, verdict.points, verdict.message = "ungradable", None, WAITED
-            outputs.append(message_output(WAITED))
+            verdict.state, verdict.points, verdict.message = "ungradable", None, self.waited
+            outputs.append(message_output(self.waited))
         if not verdict.protected:
             outputs.append(message_output(f"This cell was {NOT_PROTECTED}.", instructor=True))
         if verdict.message and not verdict.reports:

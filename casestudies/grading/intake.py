@@ -11,7 +11,7 @@ import ast
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -53,6 +53,7 @@ ANOTHER = "this looks like the notebook of another assignment"
 CELLS_COUNT = 2000
 BRACKETS_COUNT = 2_000_000  # of the JSON: as objects, empty lists take thirty times their size
 OUTPUTS_COUNT = 100  # of one cell
+SHORTEST = 20  # characters of a text beside the cells that may be an answer
 SHOWN_CHARACTERS = 4_000_000  # of all outputs of a notebook, pictures included
 CODE_CHARACTERS = 200_000  # of one cell of code, as it is shown; it runs as a whole
 NOTES_COUNT = 60
@@ -103,6 +104,9 @@ class HandedCell:
     attachments: dict[str, object] = field(default_factory=dict)
     known_as: str | None = None  # the id of the assignment's cell that it is
     plain: bool = False  # whether it is one of the instructor's cells without an id
+    # Texts that are dropped: of its stored outputs, and of its metadata, with the first cell those of the notebook.
+    shown: tuple[str, ...] = ()
+    noted: tuple[str, ...] = ()
 
 
 def read_notebook(data: bytes) -> list[HandedCell]:
@@ -144,6 +148,12 @@ def read_notebook(data: bytes) -> list[HandedCell]:
     if len(cells) > CELLS_COUNT:
         raise Corrupt(f"the notebook has {len(cells):,} cells; at most {CELLS_COUNT:,} are read")
     read = []
+    of_notebook = tree.get("metadata")
+    noted = (
+        _noted({k: v for k, v in of_notebook.items() if k != "widgets"})
+        if isinstance(of_notebook, dict)
+        else ()
+    )
     for cell in cells:
         if not isinstance(cell, dict):
             continue
@@ -164,9 +174,52 @@ def read_notebook(data: bytes) -> list[HandedCell]:
                 source=source.encode("utf-8", "replace").decode(),  # lone surrogates cannot be written
                 grade_id=name if isinstance(name, str) else None,
                 attachments=attachments if isinstance(attachments, dict) else {},
+                shown=_shown_by(cell.get("outputs")),
+                noted=(*_noted(metadata), *noted),
             )
         )
+        noted = ()
     return read
+
+
+# What check shows, which is ours: "resnet/basic_block: Wrong. ..."
+REPORT = re.compile(r"\s*[a-z0-9_]+/[a-z0-9_]+: ")
+READABLE = ("text/plain", "text/markdown", "text/latex", "text/html")
+
+
+def _shown_by(outputs: object) -> tuple[str, ...]:
+    """The texts of stored outputs: what was printed or displayed, without errors, warnings and reports of checks."""
+    found: list[str] = []
+    for output in outputs if isinstance(outputs, list) else ():
+        if not isinstance(output, dict):
+            continue
+        data = output.get("data")
+        texts = [_text(data[kind]) for kind in READABLE if kind in data] if isinstance(data, dict) else []
+        if output.get("output_type") == "stream" and output.get("name") != "stderr":
+            texts = [_text(output.get("text", ""))]
+        if not any(REPORT.match(each) for each in texts):
+            found += texts
+    return tuple(_long_ones(found))
+
+
+def _noted(metadata: object) -> tuple[str, ...]:
+    """The texts in metadata, however deep."""
+    found: list[str] = []
+    waiting = [metadata]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, (dict, list)):
+            waiting += list(value.values() if isinstance(value, dict) else value)[::-1]
+    return tuple(_long_ones(found))
+
+
+def _long_ones(texts: Iterable[str]) -> Iterator[str]:
+    """Those that may be an answer; the others are not kept."""
+    return (
+        each[:TEXT_CHARACTERS].encode("utf-8", "replace").decode() for each in texts if len(each) >= SHORTEST
+    )
 
 
 def _number(text: str) -> int | None:

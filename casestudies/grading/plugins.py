@@ -144,7 +144,8 @@ class ProtectedExecute(NbGraderPreprocessor):
     output_bytes = Integer(Limits.output_bytes, help="Output of one notebook.").tag(config=True)
     scratch_bytes = Integer(Limits.scratch_bytes, help="Files of one submission.").tag(config=True)
     patience = Float(
-        Limits.patience, help="How many times its limit a cell may take that does not compute, as a sleep."
+        Limits.patience,
+        help="How many times its limit a cell may take by the clock on the wall, as on a busy machine.",
     ).tag(config=True)
     solutions = Unicode("", help="The folder of the source notebooks, which hold the rubrics.").tag(
         config=True

@@ -21,11 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from casestudies.grading.cgroups import Group, home
 from casestudies.sandboxed.frames import LENGTH, Order, Told, send_with
@@ -49,8 +50,8 @@ MEMORY = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use. Seconds are of processor time, of all its processes together; of time that passes
-    without any, as in a sleep, `patience` times as many."""
+    """What one submission may use. Seconds are of processor time, of all its processes together. As many may pass in
+    which it could compute and does not, as in a sleep; and `patience` times as many by the clock on the wall."""
 
     cell_seconds: float = 30.0
     check_seconds: float = 20.0
@@ -85,11 +86,31 @@ class SandboxError(RuntimeError):
 class Lost(Exception):
     """The student's process did not answer. `reason` is "timed out", "crashed", "memory", ...; `alive` tells
     whether it can go on after an interrupt; `waited` that it was the clock on the wall that ran out, with little
-    processor time used: the code slept, or the machine was busy with others."""
+    processor time used: the code slept, or the machine was busy with others; and `slept` that it was not the machine.
+    """
 
-    def __init__(self, reason: str, alive: bool = False, detail: str = "", waited: bool = False) -> None:
+    def __init__(
+        self, reason: str, alive: bool = False, detail: str = "", waited: Waited | None = None
+    ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason, self.alive, self.detail, self.waited = reason, alive, detail, waited
+        self.reason, self.alive, self.detail = reason, alive, detail
+        self.waited, self.slept = waited is not None, waited == "slept"
+
+    def note(self, waited: Waited | None) -> None:
+        """Says of what ran out of time how it did, where that is not known yet."""
+        if self.reason == "timed out" and not self.waited:
+            self.waited, self.slept = waited is not None, waited == "slept"
+
+
+class Clock(NamedTuple):
+    """Seconds of a submission: of processor time, by the clock on the wall, and without anything to wait for."""
+
+    spent: float
+    wall: float
+    idle: float
+
+
+Waited = Literal["slept", "waited"]
 
 
 @cache
@@ -480,6 +501,13 @@ class Student:
         self._dying: Told | None = None  # what the server told of its end
         self._started = time.monotonic()
         self._spent = 0.0  # seconds of processor time, as last seen
+        self._idle = (
+            0.0  # seconds in which it was idle, though it was asked something, without the latest question
+        )
+        self._asked: float | None = None  # when it was asked what it has not answered yet
+        self._idle_before: tuple[float, float] | None = (
+            None  # what it was idle before that, and this process busy
+        )
         self._crowded = False  # whether its group was found full when it ended
         connection.setblocking(False)
 
@@ -489,31 +517,60 @@ class Student:
     def __exit__(self, *_: object) -> None:
         self.leave()
 
-    def clock(self) -> tuple[float, float]:
-        """Processor time that the submission has taken, and the time on the wall."""
+    def clock(self) -> Clock:
+        """What the submission has taken, and the time on the wall."""
         if self.usage is not None and self.alive:
             self._spent = max(self._spent, self.usage.read()[0])
         if self.group is not None and self.alive:  # to the microsecond, whatever came and went
             self._spent = max(self._spent, self.group.seconds())
-        return self._spent, time.monotonic()
+        return Clock(self._spent, time.monotonic(), self._idle + self._idle_now())
 
-    def seconds_since(self, start: tuple[float, float]) -> float:
+    def _idle_now(self) -> float:
+        """For how long it has been idle since it was asked. While it is not asked it waits for this process, and so
+        it does while this one is busy with its answer, or is kept from the processor itself."""
+        if self.usage is None or not self.alive or self._asked is None:
+            return 0.0
+        _, _, idle, looked = self.usage.read()
+        if self._idle_before is None:
+            if looked > self._asked:  # what this look saw may have been before it was asked
+                self._idle_before = idle, own_seconds()
+            return 0.0
+        before, busy = self._idle_before
+        return max(0.0, idle - before - (own_seconds() - busy)) if idle > before else 0.0
+
+    @contextmanager
+    def _being_asked(self) -> Iterator[None]:
+        self._asked, self._idle_before = time.monotonic(), None
+        try:
+            yield
+        finally:
+            self._idle += self._idle_now()
+            self._asked = None
+
+    def seconds_since(self, start: Clock) -> float:
         """What counts of the time since an earlier `clock()`: see `Limits`."""
-        spent, now = self.clock()
+        now = self.clock()
         if self.usage is None:
-            return now - start[1]
-        return max(spent - start[0], (now - start[1]) / self.limits.patience)
+            return now.wall - start.wall
+        return max(
+            now.spent - start.spent, now.idle - start.idle, (now.wall - start.wall) / self.limits.patience
+        )
 
-    def has_waited(self, start: tuple[float, float], seconds: float) -> bool:
+    def has_waited(self, start: Clock, seconds: float) -> Waited | None:
         """Whether a time limit that was reached since an earlier `clock()` was reached without computing for so
-        long. Where processor time is not known here, nobody can tell: False. So it is where the kernel refused it
-        more processes: what a bomb waits for is its own doing."""
-        spent, _ = self.clock()
+        long, and then whether it slept or may have waited for the machine. Where processor time is not known here,
+        nobody can tell: None. So it is where the kernel refused it more processes: what a bomb waits for is its own
+        doing."""
+        now = self.clock()
         if (self.usage is None and self.group is None) or self._crowded:
-            return False
+            return None
         if self.group is not None and self.alive and self.group.refused_processes():
-            return False
-        return spent - start[0] < MOSTLY * seconds and spent < MOSTLY * self.limits.notebook_seconds
+            return None
+        if now.spent - start.spent >= MOSTLY * seconds or now.spent >= MOSTLY * self.limits.notebook_seconds:
+            return None
+        since = now.spent - start.spent + now.idle - start.idle
+        own = since >= MOSTLY * seconds or now.spent + now.idle >= MOSTLY * self.limits.notebook_seconds
+        return "slept" if own else "waited"
 
     @property
     def processor_seconds(self) -> float:
@@ -523,13 +580,18 @@ class Student:
     @property
     def seconds(self) -> float:
         """What counts of the time since the process was started."""
-        return self.seconds_since((0.0, self._started))
+        return self.seconds_since(Clock(0.0, self._started, 0.0))
+
+    @property
+    def idle_seconds(self) -> float:
+        """Of its own doing: see `Clock`."""
+        return self.clock().idle
 
     @property
     def seconds_left(self) -> float:
         return self.limits.notebook_seconds - self.seconds
 
-    def _left(self, start: tuple[float, float], seconds: float, grace: bool = False) -> float:
+    def _left(self, start: Clock, seconds: float, grace: bool = False) -> float:
         left = seconds - self.seconds_since(start)
         return left if grace else min(left, self.seconds_left)
 
@@ -540,25 +602,34 @@ class Student:
         output: Callable[[messages.Output], None] | None = None,
     ) -> messages.Outcome:
         """Sends a request and waits for its answer. Raises Lost."""
-        from casestudies.sandboxed import messages  # and torch with it
-
         if not self.alive:
             raise Lost(self.end_reason or "crashed")
+        with self._being_asked():
+            return self._ask(request, seconds, output)
+
+    def _ask(
+        self,
+        request: messages.Files | messages.Cell | messages.Take | messages.Ask,
+        seconds: float,
+        output: Callable[[messages.Output], None] | None,
+    ) -> messages.Outcome:
+        from casestudies.sandboxed import messages  # and torch with it
+
         self._request += 1
         message = messages.dumps(messages.Question(self._request, request))
         start = self.clock()
         left = partial(self._left, start, seconds)
-        interrupted = waited = False
+        interrupted, waited = False, None
         try:
             self._send(LENGTH.pack(len(message)) + message, left)
         except Lost as lost:
-            lost.waited = lost.reason == "timed out" and self.has_waited(start, seconds)
+            lost.note(self.has_waited(start, seconds))
             raise
         while True:
             try:
                 frame = self._frame(left)
             except Lost as lost:  # in the middle of an answer
-                lost.waited = lost.reason == "timed out" and (waited or self.has_waited(start, seconds))
+                lost.note(waited or self.has_waited(start, seconds))
                 raise
             except TimeoutError:
                 if interrupted:
@@ -713,7 +784,7 @@ class Student:
         return self.end_reason
 
     def _kill(self, reason: str) -> None:
-        self.clock()
+        self._idle, self._asked = self.clock().idle, None
         self.alive = False
         self.connection.close()
         if self.usage is not None:
@@ -746,6 +817,16 @@ class Student:
         kernel would: if that died of SIGKILL, and nobody of ours sent it, the machine ran short of memory."""
         killed = os.WIFSIGNALED(dying["status"]) and os.WTERMSIG(dying["status"]) == signal.SIGKILL
         return killed and bool(self.sandbox.isolated)
+
+
+def own_seconds() -> float:
+    """How long this thread has run and waited for a processor; 0 where the kernel does not tell."""
+    try:
+        with open("/proc/thread-self/schedstat", "rb") as file:
+            run, waited = file.read().split()[:2]
+        return (int(run) + int(waited)) * 1e-9
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _outcomes(*names: str) -> Callable[[], tuple[type, ...]]:

@@ -31,22 +31,25 @@ from casestudies.sandboxed.isolation import (
 
 GREEDY = 8  # only who uses more than 1/GREEDY of its memory is ended where the machine runs short
 ROOM = 500  # numbers beyond those that may be started: a look that sees one of these says that all were
+IDLE_LOOKS = 0.25  # seconds between two looks at who is idle
+LATE = 1.0  # seconds of which such a look can tell at most: who looks later may have been kept from it
 BUFFER, FEW_DESCRIPTORS = 1 << 19, 32  # bytes for each open descriptor beyond the first few
 _TICK = 1 / os.sysconf("SC_CLK_TCK") if LINUX else 0.01
 
 
 class Usage:
-    """Processor time (seconds) and memory (bytes) of a submission, in memory that two processes share."""
+    """Processor time (seconds), memory (bytes) and idle time (seconds) of a submission, and when it was last looked
+    at for that (by the clock on the wall), in memory that two processes share."""
 
-    FORM = struct.Struct("=dQ")
+    FORM = struct.Struct("=dQdd")
 
     def __init__(self, descriptor: int) -> None:
         self.page = mmap.mmap(descriptor, mmap.PAGESIZE)
 
-    def write(self, seconds: float, size: int) -> None:
-        self.FORM.pack_into(self.page, 0, seconds, size)
+    def write(self, seconds: float, size: int, idle: float, looked: float) -> None:
+        self.FORM.pack_into(self.page, 0, seconds, size, idle, looked)
 
-    def read(self) -> tuple[float, int]:
+    def read(self) -> tuple[float, int, float, float]:
         return self.FORM.unpack_from(self.page)
 
     def close(self) -> None:
@@ -138,6 +141,44 @@ class Meter:
         return self.spent
 
 
+class Idleness:
+    """How long nobody of a family computed, or waited for a processor or a disk: all slept, or waited for each other.
+
+    That is nobody's fault but theirs, however busy the machine is. Where it is not certain, it does not count: while
+    processes or threads come and go, and where the kernel does not tell how long each has waited for a processor.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.busy: dict[str, float] | None = None  # of each thread, at the last look
+        self.looked = 0.0
+
+    def look(self, family: Iterable[int], now: float) -> float:
+        """The seconds so far. `now` is by the clock on the wall."""
+        seen = {place: busy_seconds(place) for pid in family for place in _threads_of(pid)}
+        known = {place: seconds for place, seconds in seen.items() if seconds is not None}
+        before, self.busy = self.busy, known if len(known) == len(seen) else None
+        gap, self.looked = min(now - self.looked, LATE), now
+        if self.busy is not None and before is not None and self.busy.keys() == before.keys():
+            moved = sum(seconds - before[place] for place, seconds in self.busy.items())
+            self.seconds += max(0.0, gap - moved)
+        return self.seconds
+
+
+def busy_seconds(place: str) -> float | None:
+    """How long a thread has run and waited for a processor; None where nobody knows, or it does either just now, or
+    waits for a disk."""
+    try:
+        with open(f"{place}/stat", "rb") as file:
+            if file.read().rpartition(b")")[2].split()[0] in (b"R", b"D"):
+                return None
+        with open(f"{place}/schedstat", "rb") as file:
+            run, waited = file.read().split()[:2]
+        return (int(run) + int(waited)) * 1e-9
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 class Started:
     """How many processes and threads a submission has started in all, those that have ended included.
 
@@ -214,6 +255,7 @@ def keep(child: int, limits: Allowed, baseline: int, note: int, usage: Usage | N
     once more when it is alone. Who holds little is left in peace.
     """
     reason, started, meter, numbers = "", time.monotonic(), Meter(), Started()
+    idleness = Idleness()
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -228,7 +270,10 @@ def keep(child: int, limits: Allowed, baseline: int, note: int, usage: Usage | N
             spent = meter.look(found, time.clock_gettime(time.CLOCK_BOOTTIME))
             used = sum(max(0, anonymous_bytes(pid) - baseline) + buffer_bytes(pid) for pid in family)
             if usage is not None:
-                usage.write(spent, used)
+                now = time.monotonic()
+                if now - max(idleness.looked, started) > IDLE_LOOKS:
+                    idleness.look(family, now)
+                usage.write(spent, used, idleness.seconds, idleness.looked)
             if (
                 child not in family
                 and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None

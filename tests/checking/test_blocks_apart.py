@@ -92,7 +92,7 @@ class RepairedBlock(nn.Module):
 def test_layers_that_outlive_a_check_are_found_by_the_next_one_as_they_were(part: str, answer: Any) -> None:
     for seed in (2, 3):
         first, *others = (check(part, answer, seed=seed) for _ in range(3))
-        assert SHARED in first.summary and not first.differences and not first.recognised
+        assert SHARED in first.summary and not first.layers and not first.recognised
         for other in others:
             assert (other.points, other.state, other.summary) == (first.points, first.state, first.summary)
 

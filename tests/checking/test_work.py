@@ -17,7 +17,7 @@ from casestudies.checking.engine import check
 from casestudies.checking.explain import recording_of
 from casestudies.checking.parts import Reference, assignments, in_form, parts
 from casestudies.checking.sources import built_as
-from casestudies.checking.space import Dice
+from casestudies.checking.space import Dice, seed_of
 from casestudies.checking.transplant import slots_in
 from casestudies.checks.alexnet import AlexNetTrunk, TwoTowers
 from casestudies.graph import Held
@@ -438,7 +438,7 @@ def test_weights_that_are_read_as_they_are_kept_are_not_followed() -> None:
 def test_a_candidate_that_nobody_has_run_is_run_once(shelf: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     part = parts("resnet")["resnet/basic_block"]
     wrong = {known.id: known.wrong for known in part.mistakes}
-    for kept in ("_TRACED", "_SHELF", "_FORMS", "_JUST_BUILT"):
+    for kept in ("_TRACED", "_SHELF", "_FORMS", "_JUST_BUILT", "_ALONE"):
         monkeypatch.setattr(blocks, kept, {})
     monkeypatch.setattr(blocks, "_shelved", 0 if shelf else blocks.SHELF_BYTES)
     blocks._sizes_of.cache_clear()
@@ -454,6 +454,36 @@ def test_a_candidate_that_nobody_has_run_is_run_once(shelf: bool, monkeypatch: p
     ran = [count for name, count in runs.items() if name in names]
     # But for those that raise, or use the weights in another order than the reference does.
     assert len(ran) > 5 and sum(count == 1 for count in ran) > 0.7 * len(ran)
+
+
+def test_what_explained_one_answer_of_a_class_is_tried_first_for_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    part = parts("resnet")["resnet/basic_block"]
+    wrong = {known.id: known.wrong for known in part.mistakes}
+    monkeypatch.setattr(blocks, "_ALONE", {})
+    tried: list[str] = []
+    compare = blocks.compare
+
+    def noted(seen: Any, factory: Any, quick: bool = False, **options: Any) -> Any:
+        if quick:
+            tried.append(factory.__name__)
+        return compare(seen, factory, quick, **options)
+
+    monkeypatch.setattr(blocks, "compare", noted)
+
+    def named(mistake: str, own: int, cases: int = 7) -> tuple[list[str], int]:
+        tried.clear()
+        found = check(part.id, wrong[mistake], seed=seed_of(cases, own)).mistakes
+        return found, len(set(tried))
+
+    first, all_of_them = named("relu_before_addition", 1)
+    assert first == ["relu_before_addition"] and all_of_them > 5
+    assert named("relu_before_addition", 2) == (first, 1)
+    other = next(each for each in wrong if named(each, 3)[0] not in ([], first) and each != first[0])
+    assert named(other, 4)[0] == named(other, 3)[0] != first  # the first is tried for it, and is not it
+    assert named("relu_before_addition", 5)[0] == first
+    assert named("relu_before_addition", 1, cases=8)[1] > 5  # in other cases, others may do the same
 
 
 def test_each_case_that_confirms_a_condition_has_work_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

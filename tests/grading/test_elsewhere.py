@@ -142,6 +142,80 @@ def test_an_answer_waits_that_may_be_in_an_added_cell_with(name, released, assig
     assert outcome(notebook, {}, assignment, sandbox, tmp_path / "s")[1]
 
 
+def stream(text: str, name: str = "stdout"):
+    return nbformat.v4.new_output("stream", name=name, text=text)
+
+
+def displayed(**data: str):
+    return nbformat.v4.new_output(
+        "display_data", data={kind.replace("_", "/"): text for kind, text in data.items()}
+    )
+
+
+# (output of a cell of the student's) that was stored, while the cell itself says nothing
+SHOWN = {
+    "was printed": stream(ANSWER),
+    "was printed in lines": stream("\n".join(LINES)),
+    "was printed in Korean": stream(KOREAN),
+    "was displayed": displayed(text_plain="<IPython.core.display.Markdown object>", text_markdown=ANSWER),
+    "was displayed as HTML": displayed(text_html=f"<p>{ANSWER.replace('deeper', '<b>deeper</b>')}</p>"),
+}
+REPORT = "small/basic_block: Partly right. 2 of 8 points.\n  Up to the batch norm all of the values agree, and then"
+
+
+@pytest.mark.parametrize("added", [True, False], ids=["an added cell", "a solution"])
+@pytest.mark.parametrize("name", SHOWN)
+def test_an_answer_waits_that_may_be_in_what(name, added, released, assignment, sandbox, tmp_path):
+    notebook = fill(released, CODE)
+    if added:
+        notebook.cells.append(nbformat.v4.new_code_cell("print(text)"))
+    cell = notebook.cells[-1] if added else cell_of(notebook, "double")
+    cell.outputs = [SHOWN[name]]
+    graded, found = outcome(notebook, {}, assignment, sandbox, tmp_path / "s")
+    assert any("stored output" in each for each in found)
+    assert any(
+        "'why' was not written in its cell" in note and "stored output" in note for note in graded.notes
+    )
+
+
+@pytest.mark.parametrize("of", ["the answer", "a cell of the instructor's", "the notebook"])
+def test_an_answer_waits_that_may_be_in_the_metadata_of(of, released, assignment, sandbox, tmp_path):
+    notebook = fill(released, CODE)
+    some = {"the answer": "why", "a cell of the instructor's": "check_double"}
+    (cell_of(notebook, some[of]) if of in some else notebook).metadata["notes"] = {"mine": ["x", ANSWER]}
+    graded, found = outcome(notebook, {}, assignment, sandbox, tmp_path / "s")
+    assert any("metadata" in each for each in found)
+    assert any("'why' was not written in its cell" in note and "metadata" in note for note in graded.notes)
+
+
+# What programs write there, and what students see whatever they do.
+ORDINARY_OUTPUTS = {
+    "steps of a training": stream(
+        "".join(f"epoch {k}: loss {1 / k} accuracy {k / 9}\n" for k in range(1, 9))
+    ),
+    "a warning": stream(f"UserWarning: {ANSWER}", "stderr"),
+    "an error": nbformat.v4.new_output("error", ename="ValueError", evalue=ANSWER, traceback=[ANSWER]),
+    "a report": displayed(text_plain=f"{REPORT} {ANSWER}", text_html=f"<p>{ANSWER}</p>"),
+    "a printed report": stream(f"{REPORT} {ANSWER}"),
+    "a block": stream(
+        "BasicBlock(\n  (conv1): Conv2d(3, 3, kernel_size=(3, 3), bias=False)\n  (relu): ReLU()\n)"
+    ),
+    "an installation": stream("Note: you may need to restart the kernel to use updated packages.\n"),
+    "a figure": displayed(text_plain="<Figure size 640x480 with 1 Axes>", image_png=PNG),
+}
+
+
+@pytest.mark.parametrize("name", ORDINARY_OUTPUTS)
+def test_an_answer_that_was_never_written_is_certain_beside_the_output(
+    name, released, assignment, sandbox, tmp_path
+):
+    notebook = fill(released, CODE)
+    cell_of(notebook, "double").outputs = [ORDINARY_OUTPUTS[name]]
+    cell_of(notebook, "check_double").outputs = [stream(ANSWER)]  # of the instructor's cell
+    notebook.metadata["widgets"] = {"state": {"text": ANSWER}}
+    assert outcome(notebook, {}, assignment, sandbox, tmp_path / "s")[1] == []
+
+
 def test_a_picture_that_is_attached_to_the_untouched_answer_is_shown(released, assignment, sandbox, tmp_path):
     notebook = fill(released, CODE)
     cell_of(notebook, "why").attachments = {"my answer (1).png": {"image/png": PNG}}

@@ -18,7 +18,7 @@ from casestudies.grading.fingerprint import closure
 from casestudies.grading.handed_in import LAID_BESIDE
 from casestudies.grading.notebooks import fill
 from casestudies.grading.pools import alone_at_last
-from casestudies.grading.sandbox import Limits, Sandbox
+from casestudies.grading.sandbox import Limits, Sandbox, Student
 from casestudies.grading.verdicts import Graded, Verdict
 from casestudies.sandboxed import shim
 from casestudies.sandboxed.child import MOST_INPUTS, NO_INPUT
@@ -218,14 +218,36 @@ NAPS = {  # where the clock runs out, though next to nothing is computed -> the 
 
 @pytest.mark.parametrize("name", NAPS)
 def test_whose_clock_runs_out_though_it_computes_little_is_tried_again_alone_and_never_0(
-    name, released, assignment, sandbox
+    name, released, assignment, sandbox, monkeypatch
 ):
+    """Where nobody can tell a sleep from a busy machine."""
+    monkeypatch.setattr(Student, "_idle_now", lambda self: 0.0)
     answers, states = NAPS[name]
     with pytest.raises(Pressed):
         grade_submission(submit(released, answers), assignment, sandbox, WAITING, alone=False)
     graded = grade_submission(submit(released, answers), assignment, sandbox, WAITING)
     assert [v.state for v in graded.verdicts] == states
     assert all(v.points is None for v in graded.verdicts if v.state == "ungradable")
+    assert "the machine was busy" in graded.notebook
+
+
+@pytest.mark.parametrize("name", NAPS)
+def test_who_sleeps_is_not_tried_again_and_never_0(name, released, assignment, sandbox):
+    answers, states = NAPS[name]
+    limits = replace(WAITING, patience=100.0)
+    graded = grade_submission(submit(released, answers), assignment, sandbox, limits, alone=False)
+    assert [v.state for v in graded.verdicts] == states
+    assert all(v.points is None for v in graded.verdicts if v.state == "ungradable")
+    assert "while the code slept" in graded.notebook and graded.seconds < 60
+
+
+def test_who_sleeps_in_cell_after_cell_is_ended_with_the_time_of_the_notebook(released, assignment, sandbox):
+    limits = replace(WAITING, cell_seconds=20.0, notebook_seconds=2.0, patience=100.0)
+    answers = block("class Basic", "__import__('time').sleep(1.2)\nclass Basic")
+    answers["double"] = f"{NAP}\ndef double(x): return 2 * x"
+    graded = grade_submission(submit(released, answers), assignment, sandbox, limits, alone=False)
+    assert [v.points for v in graded.verdicts][-1] is None
+    assert "while the code slept" in graded.notebook and graded.seconds < 60
 
 
 def test_a_second_try_is_the_last(assignment):

@@ -91,3 +91,24 @@ def test_a_course_releases_in_its_language_whatever_another_one_builds_meanwhile
     build_sources(tmp_path / "clone", code="en")  # of the other course
     course.assignment("small")
     assert language_of((course.step("release") / "small" / "small.ipynb").read_text()) == "ko"
+
+
+def test_nbgrader_generates_from_a_source_of_its_own(root: Path, tmp_path: Path) -> None:
+    """Another course that shares the clone may build a source in its language, between two steps of nbgrader's."""
+    from nbgrader.converters import GenerateAssignment
+    from nbgrader.coursedir import CourseDirectory
+    from traitlets.config import Config
+
+    from casestudies.grading.configuration import configure
+
+    clone, folder = tmp_path / "clone", tmp_path / "course"
+    shutil.copytree(root, clone)
+    folder.mkdir()
+    config = Config()
+    configure(config, clone, folder)
+    config.CourseDirectory.assignment_id = "small"
+    converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
+    build_sources(clone, code="ko")
+    converter.start()
+    assert language_of((folder / "release" / "small" / "small.ipynb").read_text()) == "en"
+    assert language_of((clone / "solutions" / "small" / "small.ipynb").read_text()) == "ko"
