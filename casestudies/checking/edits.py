@@ -14,7 +14,16 @@ from functools import lru_cache
 from itertools import combinations_with_replacement, permutations
 from typing import TypeGuard
 
-from casestudies.checking.formulas import COMPILED_KEPT, Edit, Formula, Site, cloned, dumped, formula_from
+from casestudies.checking.formulas import (
+    COMPILED_KEPT,
+    Edit,
+    Formula,
+    Site,
+    Substituted,
+    cloned,
+    dumped,
+    formula_from,
+)
 
 NUMBERS = {"int", "float"}
 FEW = 3  # arguments, any two of which may make a term
@@ -69,7 +78,7 @@ FUNCTIONS = {
     "isinstance": (
         "isinstance({0}, {1}) or (isinstance({0}, nn.Conv2d) and {0}.kernel_size == (1, 1))",
         "hasattr({0}, 'in_features')", "type({0}) is {1}", "True", "isinstance({0}, ({1}, nn.BatchNorm2d))",
-        "isinstance({0}, ({1}, nn.Conv2d))",
+        "isinstance({0}, ({1}, nn.Conv2d))", "isinstance({0}, ({1}, nn.Sequential))",
     ),
     "torch.rand": ("torch.randn({all})",),
 }  # fmt: skip
@@ -98,6 +107,19 @@ BORDERS = {
     "reflect": "mirrored pixels",
     "replicate": "repeated pixels",
     "circular": "pixels from the opposite side (circular)",
+}
+# Numbers that come to another place than is asked for, by the function; {0}, {1}: its arguments, each with the words.
+ELSEWHERE = {
+    "F.pad": (
+        "torch.zeros_like({whole}).index_copy("
+        "1, torch.arange({0}.shape[1]) * ({whole}.shape[1] // {0}.shape[1]), {0})",
+        "the old channels stand between the zeros, not before them: `{new}`",
+    ),
+    "F.conv2d": (
+        "torch.einsum('bkcp,ck->bcp', F.unfold({0}, {1}.shape[-1], padding={1}.shape[-1] // 2)"
+        ".unflatten(1, (-1, {0}.shape[1])), {1}.flatten(1)).view_as({whole})",
+        "what F.unfold gives is split into places and channels, where it is channels and places: `{new}`",
+    ),
 }
 ATTRIBUTES = {
     "weight": ("bias",), "bias": ("weight",), "bn2": ("bn1", "conv2", "conv1"), "bn1": ("bn2", "conv1"),
@@ -256,6 +278,7 @@ class _Edits:
             ):  # fmt: skip
                 for moved in (".flip(-1, -2)", ".transpose(-1, -2)", ".flip(-1)", ".flip(-2)"):
                     yield self.edit(2.9, f"{taken}{moved}", used)
+            yield from self.left_out(name)
             for text, left_out in (
                 ("F.pad({0}[..., 1:, :], (0, 0, 1, 0))", f"the first row of `{name}` is left out: `{{new}}`"),
                 ("F.pad({0}[..., :-1, :], (0, 0, 0, 1))", f"the last row of `{name}` is left out: `{{new}}`"),
@@ -273,6 +296,28 @@ class _Edits:
                 "{0}.abs_()",
             ):
                 yield self.edit(1.4, text, changed)
+
+    def left_out(self, name: str) -> Iterator[Edit]:
+        """A part of a tensor that counts as 0: always, or where there is another."""
+        for axis, kept, sides, words in (
+            (1, "{0}[:, :-1]", "(0, 0, 0, 0, 0, 1)", f"the last channel of `{name}` counts as 0: `{{new}}`"),
+            (1, "{0}[:, 1:]", "(0, 0, 0, 0, 1, 0)", f"the first channel of `{name}` counts as 0: `{{new}}`"),
+            (
+                -1,
+                "{0}[..., :-1, :-1]",
+                "(0, 1, 0, 1)",
+                f"the last row and column of `{name}` count as 0: `{{new}}`",
+            ),
+            (
+                -1,
+                "{0}[..., 1:, 1:]",
+                "(1, 0, 1, 0)",
+                f"the first row and column of `{name}` count as 0: `{{new}}`",
+            ),
+        ):
+            made = f"F.pad({kept}, {sides})"
+            yield self.edit(1.35, made, words)
+            yield self.edit(1.4, f"{made} if {{0}}.shape[{axis}] > 1 else {{0}}", words)
 
     def others(self) -> list[str]:
         """The other arguments of the same kind."""
@@ -341,8 +386,17 @@ class _Edits:
                 repr(default if type(default) in (int, float) else 1),
             ):
                 yield self.edit(1.3, value, words)
-        if self.site.kinds == {"other"}:
-            return
+            for name in self.site.scope if self.site.kinds == {"float"} else ():
+                if self.formula.holds(name, {"tensor"}):
+                    for size in ("abs().max()", "abs().mean()", "norm()"):
+                        yield self.edit(1.35, f"{{whole}} * _s_{name}.{size}", "it is relative: `{new}`")
+            name = ast.unparse(self.site.node)
+            if name in self.formula.stored:  # an item that is unpacked, say: arguments are bounded as a whole
+                for least in (1, 2, 3):
+                    words = f"`{name}` counts as {least} where it is less: `{{new}}`"
+                    yield self.edit(1.4, f"max({{whole}}, {least})", words)
+                    words = f"`{name}` counts as {least} where it is more: `{{new}}`"
+                    yield self.edit(1.4, f"min({{whole}}, {least})", words)
 
     def operations(self, node: ast.BinOp) -> Iterator[Edit]:
         kind = type(node.op)
@@ -460,6 +514,8 @@ class _Edits:
         )
         for text in FUNCTIONS.get(name, ()):
             yield self.edit(1.0, text)
+        if name in ELSEWHERE:
+            yield self.edit(1.2, *ELSEWHERE[name])
         if method:
             assert isinstance(node.func, ast.Attribute)
             yield self.edit(1.0, "{0}", f"`.{node.func.attr}(...)` is missing")
@@ -471,6 +527,10 @@ class _Edits:
             for condition in COUNTED.get(node.func.attr, ()):
                 words = f"only those with `{condition}` are counted"
                 yield self.edit(1.15, f"{{whole}} if {condition} else 0", words)
+            if node.func.attr == "parameters":
+                for end, weight in (("'bias'", 1.15), ("'weight'", 1.2)):
+                    made_text = f"[p for n, p in {{0}}.named_parameters() if not n.endswith({end})]"
+                    yield self.edit(weight, made_text, "some are left out: `{new}`")
             if node.func.attr == "permute":
                 sizes = ", ".join(f"{{0}}.shape[{ast.unparse(a)}]" for a in node.args)
                 yield self.edit(
@@ -534,6 +594,16 @@ class _Edits:
                     axes, k, ast.Slice(one, axis.upper, axis.step), 1.3, "it begins one later: `{new}`"
                 )
         strided = [isinstance(axis, ast.Slice) and axis.step is not None for axis in axes]
+        if strided == [False, False, True, True]:
+            for way in ("bilinear", "nearest", "bicubic", "area"):
+                resized = f"F.interpolate({{0}}, size=[*{{whole}}.shape[2:]], mode='{way}')"
+                yield self.edit(1.2, resized, "the grid is interpolated: `{new}`")
+            step = ast.unparse(axes[-1].step)  # type: ignore[attr-defined]
+            filled = "F.pad({0}, (0, -{0}.shape[3] % {2}, 0, -{0}.shape[2] % {1}))"
+            if step == "_2":
+                last = filled + "[..., {1} - 1 :: {1}, {2} - 1 :: {2}]"
+                words = "the last pixel of each step is taken, and 0 where there is none: `{new}`"
+                yield self.edit(1.25, last, words)
         if sum(strided) > 1:
             for start, words in (
                 ("1", "it begins with the second pixel"),
@@ -638,7 +708,10 @@ class _Edits:
             reals = () if self.counted else (("1.0", 1.5), ("0.0", 1.5), ("2.0", 1.5))
             for value, weight in (*plain, *reals):
                 yield self.edit(weight, value, "`{new}` stands where `{whole}` belongs")
-            yield self.edit(1.5, "max({whole}, 1)", "it is never less than 1: `{new}`")
+            for value, weight in (("1", 1.5), ("2", 1.55), ("3", 1.6)):
+                yield self.edit(
+                    weight, f"max({{whole}}, {value})", f"it is never less than {value}: `{{new}}`"
+                )
         for name in self.formula.arguments:
             argument = self.formula.sites[self.formula.arguments.index(name)]
             if not argument.kinds or not argument.kinds <= NUMBERS or name in self.formula.stored:
@@ -654,6 +727,8 @@ class _Edits:
             ):
                 yield self.edit(weight, f"{{whole}} {sign} _a_{name}", words)
             if not composite and self.counted and name != ast.unparse(site.node):
+                words = f"`{{new}}`, enlarged by a window of `{name}`, in place of `{{whole}}`"
+                yield self.edit(1.6, f"{{whole}} + _a_{name} - 1", words)
                 words = f"`{{new}}`, the places for a window of `{name}`, in place of `{{whole}}`"
                 yield self.edit(1.6, f"{{whole}} - _a_{name} + 1", words)
             if composite:
@@ -722,6 +797,8 @@ class _Edits:
             )
             yield self.edit(1.45, f"{{whole}}.transpose({axes}).reshape({{whole}}.shape)", words)
         if composite:
+            for text in ("{whole}.squeeze()", "{whole}.squeeze(0)"):
+                yield self.edit(1.4, text, "axes of size 1 are dropped: `{new}`")
             yield self.edit(
                 1.4, "{whole}.mean(0, keepdim=True)", "it is averaged over the first axis: `{new}`"
             )
@@ -784,10 +861,35 @@ def variants(formula: Formula) -> list[Formula]:
     add(_Expanded().visit(cloned(formula.tree)), 0.0, "")
     ceiled = _Ceiled().visit(cloned(formula.tree))
     add(ceiled, 0.0, "")
-    for change in (_rewritten, _statements, _signature, _orders, _repeated, _flattened, _exchanged):
+    add(_Gathered().visit(cloned(formula.tree)), 0.0, "")
+    powers = _Powers().visit(cloned(formula.tree))
+    add(powers, 0.0, "")
+    for tree, weight, words in (*_added(formula.tree), *_added(powers)):
+        add(tree, weight, words)
+    changes = (
+        _rewritten,
+        _statements,
+        _signature,
+        _defaults_of_others,
+        _orders,
+        _repeated,
+        _flattened,
+        _exchanged,
+    )
+    for change in (*changes, _treated_once):
         for tree, weight, words in change(formula.tree):
             add(tree, weight, words)
     return found
+
+
+def with_other_defaults(formula: Formula) -> Iterator[Formula]:
+    """A formula that is edited already, with each of its defaults another one."""
+    for tree, weight, words in _signature(formula.tree):
+        if words.startswith("the default of"):
+            told = f"{formula.words}; {words}" if formula.words else words
+            made = formula_from(ast.fix_missing_locations(tree), formula.names, formula.weight + weight, told)
+            if made is not None:
+                yield made
 
 
 def as_float(formula: Formula) -> Formula | None:
@@ -839,6 +941,33 @@ class _Ceiled(ast.NodeTransformer):
             return node
         ceil = ast.Attribute(ast.Name("math", ast.Load()), "ceil", ast.Load())
         return ast.Call(ceil, [ast.BinOp(less.left, ast.Div(), divided.right)], [])
+
+
+class _Powers(ast.NodeTransformer):
+    """(a * b ** 2) ** p as a ** p * b ** (2 * p), which is the same of numbers above 0."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        if not (isinstance(node.op, ast.Pow) and len(factors := _factors(node.left)) > 1):
+            return node
+        return _product([self.power(each, cloned(node.right)) for each in factors])
+
+    def power(self, base: ast.expr, exponent: ast.expr) -> ast.expr:
+        if _is_power(base):
+            return ast.BinOp(base.left, ast.Pow(), ast.BinOp(base.right, ast.Mult(), exponent))
+        return ast.BinOp(base, ast.Pow(), exponent)
+
+
+class _Gathered(ast.NodeTransformer):
+    """A sum over what is in each of many as the sum over a set of all: what is in two of them counts once."""
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
+        self.generic_visit(node)
+        if len(node.generators) != 2 or not isinstance(node.generators[1].target, ast.Name):
+            return node
+        last = node.generators[1].target
+        every = ast.SetComp(ast.Name(last.id, ast.Load()), node.generators)
+        return ast.GeneratorExp(node.elt, [ast.comprehension(cloned(last), every, [], 0)])
 
 
 def _is_one(node: ast.expr) -> bool:
@@ -1051,6 +1180,37 @@ def _turned(node: ast.BinOp) -> ast.expr | None:
     return ast.BinOp(inner.left, inner.op, ast.BinOp(inner.right, node.op, node.right))
 
 
+def _first_alone(node: ast.BinOp) -> ast.expr | None:
+    """(a + b - c) o d as a o d + b - c."""
+    if isinstance(node.op, (ast.Add, ast.Sub, ast.Mult)):
+        return None
+    (first, _), *rest = _terms(node.left)
+    return _sum([(ast.BinOp(first, node.op, node.right), ast.Add()), *rest]) if rest else None
+
+
+def _every_term(node: ast.BinOp) -> ast.expr | None:
+    """(a + b - c) o d as a o d + b o d - c o d."""
+    if isinstance(node.op, (ast.Add, ast.Sub, ast.Mult)) or len(terms := _terms(node.left)) < 3:
+        return None
+    return _sum([(ast.BinOp(each, node.op, cloned(node.right)), sign) for each, sign in terms])
+
+
+Term = tuple[ast.expr, ast.operator]  # and the sign before it
+
+
+def _terms(node: ast.expr) -> list[Term]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
+        return [*_terms(node.left), (node.right, node.op)]
+    return [(node, ast.Add())]
+
+
+def _sum(terms: Sequence[Term]) -> ast.expr:
+    (whole, _), *rest = terms
+    for each, sign in rest:
+        whole = ast.BinOp(whole, sign, each)
+    return whole
+
+
 def _turned_back(node: ast.BinOp) -> ast.expr | None:
     inner = node.right
     if not isinstance(inner, ast.BinOp):
@@ -1120,6 +1280,8 @@ REWRITES: tuple[tuple[Callable[[ast.BinOp], ast.expr | None], str], ...] = (
     (_turned, "the brackets are in a different place: `{new}` in place of `{whole}`"),
     (_turned_back, "the brackets are in a different place: `{new}` in place of `{whole}`"),
     (_one_inside, "the last term has moved into the brackets: `{new}` in place of `{whole}`"),
+    (_first_alone, "only the first term is treated so: `{new}` in place of `{whole}`"),
+    (_every_term, "each term is treated separately: `{new}` in place of `{whole}`"),
     (_term_by_term, "each term is treated separately: `{new}` in place of `{whole}`"),
     (_below, "`{new}` in place of `{whole}`"),
     (_divided_last, "the division comes last: `{new}` in place of `{whole}`"),
@@ -1265,6 +1427,64 @@ def _signature(tree: ast.FunctionDef) -> Iterator[Change]:
             yield changed, 1.0, f"the default of `{name}` is {value!r}; it is {ast.unparse(defaults[one])}"
 
 
+FROM_ANOTHER = ("{0}", "{0} // 2", "({0} - 1) // 2", "{0} - 1", "{0} + 1", "2 * {0}")
+
+
+def _defaults_of_others(tree: ast.FunctionDef) -> Iterator[Change]:
+    """Defaults that are made of another argument."""
+    arguments, defaults = tree.args.args, tree.args.defaults
+    first = len(arguments) - len(defaults)
+    for place, default in enumerate(defaults):
+        value, one = ast.literal_eval(default), arguments[first + place]
+        for other in arguments if type(value) in (int, float) else ():
+            if other is one or not (other.annotation and ast.unparse(other.annotation) in NUMBERS):
+                continue
+            for text in FROM_ANOTHER:
+                changed, made = cloned(tree), text.format(other.arg)
+                changed.args.defaults[place] = ast.Constant(None)
+                given = ast.parse(f"if {one.arg} is None:\n    {one.arg} = {made}").body
+                changed.body = [*given, *changed.body]
+                words = f"the default of `{one.arg}` is `{made}`; it is {ast.unparse(default)}"
+                yield changed, 1.2, words
+
+
+def _treated_once(tree: ast.FunctionDef) -> Iterator[Change]:
+    """`a, b = f(x), f(y)`, of which the product is taken later, as `a, b = f(x * y), 1`."""
+    for index, node in enumerate(tree.body):
+        if not (
+            isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple) and len(node.value.elts) == 2
+        ):
+            continue
+        one, other = node.value.elts
+        names = [[each for each in ast.walk(side) if isinstance(each, ast.Name)] for side in (one, other)]
+        apart = {(a.id, b.id) for a, b in zip(*names, strict=False) if a.id != b.id}
+        if len(apart) != 1:
+            continue
+        ((x, y),) = apart
+        turned = Substituted({x: ast.Name(y, ast.Load())}).visit(cloned(one))
+        if ast.dump(turned) != ast.dump(other):
+            continue
+        product = ast.BinOp(ast.Name(x, ast.Load()), ast.Mult(), ast.Name(y, ast.Load()))
+        made = Substituted({x: product}).visit(cloned(one))
+        changed = cloned(tree)
+        changed.body[index].value = ast.Tuple([made, ast.Constant(1)], ast.Load())  # type: ignore[attr-defined]
+        yield (
+            changed,
+            1.15,
+            f"`{x}` and `{y}` are multiplied first, and treated as one: `{ast.unparse(made)}`",
+        )
+
+
+def _added(tree: ast.FunctionDef) -> Iterator[Change]:
+    """A product of three and more, as the sum of its factors."""
+    for index, node in enumerate(_operations(tree)):
+        if isinstance(node.op, ast.Mult) and len(factors := _factors(node)) > 2:
+            changed = cloned(tree)
+            made = _sum([(each, ast.Add()) for each in factors])
+            _Replaced(_operations(changed)[index], made).visit(changed)
+            yield changed, 1.15, f"they are added, not multiplied: `{ast.unparse(made)}`"
+
+
 def _orders(tree: ast.FunctionDef) -> Iterator[Change]:
     """What is returned in another order: beside it, each of the numbers may be another one."""
     for index, node in enumerate(tree.body):
@@ -1375,4 +1595,4 @@ def _other_defaults(value: object, others: Sequence[object]) -> Iterator[object]
         yield from (1, 2, True)
 
 
-__all__ = ["Formula", "as_float", "edit_at", "edits_of", "respelled", "variants"]
+__all__ = ["Formula", "as_float", "edit_at", "edits_of", "respelled", "variants", "with_other_defaults"]

@@ -282,8 +282,12 @@ class Formula:
 
     def holds_numbers(self, name: str) -> bool:
         """Whether a variable was a number wherever it was read."""
+        return self.holds(name, {"int", "float"})
+
+    def holds(self, name: str, kinds: set[str]) -> bool:
+        """Whether a variable was one of these kinds wherever it was read."""
         read = [site for site in self.sites if isinstance(site.node, ast.Name) and site.node.id == name]
-        return any(site.kinds for site in read) and all(site.kinds <= {"int", "float"} for site in read)
+        return any(site.kinds for site in read) and all(site.kinds <= kinds for site in read)
 
     def is_number(self, node: ast.expr) -> bool:
         """Whether the value of a part was a number wherever the function was watched."""
@@ -413,7 +417,7 @@ class Formula:
             for number, edit in edits.items()
             if number < len(self.arguments) and self.arguments[number] in self.read
         }
-        shown = _Substituted(arguments).visit(cloned(shown)) if arguments else shown
+        shown = Substituted(arguments).visit(cloned(shown)) if arguments else shown
         return _Filtered().visit(shown) if edits else shown
 
     @property
@@ -711,10 +715,10 @@ class _Plain(ast.NodeTransformer):
         bound = inspect.signature(called).bind(*node.args, **{k.arg or "": k.value for k in node.keywords})
         if len(bound.arguments) != len(tree.args.args):
             return node  # a default is used
-        return _Substituted(bound.arguments).visit(cloned(tree.body[0].value))
+        return Substituted(bound.arguments).visit(cloned(tree.body[0].value))
 
 
-class _Substituted(ast.NodeTransformer):
+class Substituted(ast.NodeTransformer):
     def __init__(self, values: Mapping[str, ast.expr]) -> None:
         self.values = values
 
@@ -722,4 +726,14 @@ class _Substituted(ast.NodeTransformer):
         return cloned(self.values[node.id]) if node.id in self.values else node
 
 
-__all__ = ["Edit", "Formula", "Site", "Uneditable", "formula_from", "formula_of", "kind_of", "read"]
+__all__ = [
+    "Edit",
+    "Formula",
+    "Site",
+    "Substituted",
+    "Uneditable",
+    "formula_from",
+    "formula_of",
+    "kind_of",
+    "read",
+]

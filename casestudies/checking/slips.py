@@ -18,11 +18,18 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from casestudies.checking.compare import distance
 from casestudies.checking.differences import Exhausted, Work
-from casestudies.checking.edits import as_float, edit_at, edits_of, respelled, variants
+from casestudies.checking.edits import (
+    as_float,
+    edit_at,
+    edits_of,
+    respelled,
+    variants,
+    with_other_defaults,
+)
 from casestudies.checking.formulas import Edit, Formula, Uneditable, formula_of
 from casestudies.checking.several import (
     BUDGET,
@@ -329,6 +336,8 @@ def same(value: Any, answer: Value) -> bool:
         return all(map(same, value, answer.value))
     if value is None:
         return kind == "none"
+    if isinstance(value, (complex, nn.Module)):  # of which no more comes back
+        return kind == "module" if isinstance(value, nn.Module) else answer.type == "complex"
     return isinstance(value, str) and kind == "str" and value == answer.value
 
 
@@ -340,8 +349,13 @@ def agrees(function: Callable[..., Any], call: Known) -> bool:
     try:
         value = function(*map(fresh, call.args), **{name: fresh(v) for name, v in call.kwargs.items()})
     except Exception as error:
-        return isinstance(answer, Failed) and answer.type == type(error).__name__
+        return without_places(answer) or (isinstance(answer, Failed) and answer.type == type(error).__name__)
     return isinstance(answer, Called) and same(value, answer.value)
+
+
+def without_places(answer: Called | Failed) -> bool:
+    """Whether a tensor without numbers was returned: of a window that has no place some functions raise."""
+    return isinstance(answer, Called) and answer.value.kind == "tensor" and not answer.value.value.numel()
 
 
 def key_of(function: Callable[..., Any], call: Known) -> Any:
@@ -399,7 +413,9 @@ class Search:
             warnings.simplefilter("ignore")
             deep = deep and not (self.quick and all(agrees(base.plain, call) for call in self.ordered))
             for stage in (
-                (self.one, self.scaled, self.floats, self.typed, self.several) if deep else (self.one,)
+                (self.one, self.scaled, self.floats, self.defaulted, self.typed, self.several)
+                if deep
+                else (self.one,)
             ):
                 if stage == self.scaled and self.otherwise():
                     return []
@@ -435,6 +451,25 @@ class Search:
         for formula in variants_of(base):
             if formula.weight and self.matches(formula.plain):
                 found.append(Slip(base, formula, ()))
+        return found
+
+    def defaulted(self, base: Formula) -> list[Slip]:
+        """An edit that gives all where every argument is given, beside a default that is another one."""
+        explicit = [call for call in self.ordered if len(call.args) + len(call.kwargs) == len(base.arguments)]
+        if not self.quick or not any(call.wrong for call in explicit) or len(explicit) == len(self.ordered):
+            return []
+        made: list[tuple[Formula, tuple[Edit, ...]]] = [(base, (edit,)) for edit in self.edits(base)]
+        made += [(each, ()) for each in variants_of(base) if each.weight]
+        found: list[Slip] = []
+        for formula, edits in made:
+            function = formula.with_edits(edits)
+            if all(agrees(function, call) for call in explicit):
+                for each in with_other_defaults(formula):
+                    each.run  # noqa: B018 - builds the sites, which are those of the formula
+                    if self.matches(each.with_edits(edits)):
+                        found.append(Slip(base, each, edits))
+                if len(found) >= self.enough:
+                    break
         return found
 
     def typed(self, base: Formula) -> list[Slip]:

@@ -48,19 +48,22 @@ def clear(channels: int, width: float, divisor: int) -> bool:
     return min(tie, edge) > 1e-6
 
 
-def sizes(dice: Dice, low: float, high: float, count: int, divisor: int = 8) -> Iterator[tuple[int, float]]:
-    """`count` channels and widths whose product lies in [low, high], in multiples of the divisor."""
+def sizes(
+    dice: Dice, low: float, high: float, count: int, divisor: int = 8, most: int = 60
+) -> Iterator[tuple[int, float]]:
+    """`count` channels, `most` at most, and widths whose product lies in [low, high], in multiples of the divisor."""
     while count:
-        channels, wanted = dice.integer(3, 60), divisor * dice.real(low, high)
+        channels, wanted = dice.integer(3, most), divisor * dice.real(low, high)
         width = round(wanted / channels, 3)
-        if width > 0 and clear(channels, width, divisor):
+        if width != int(width) and clear(channels, width, divisor):  # an exact tie would come up in few runs
             count -= 1
             yield channels, width
 
 
 def published_channels(dice: Dice) -> Iterator[Call]:
-    """Layers of B0 with the multipliers of B2 to B7."""
+    """Layers of B0 with the multipliers of B2 to B7; the few of which a tenth is lost or added are left to others."""
     pairs = [(c, w) for c in CHANNELS for w in WIDTHS if clear(c, w, 8)]
+    pairs = [(c, w) for c, w in pairs if abs(int(c * w + 4) // 8 * 8 - c * w) < 0.09 * c * w]
     for _ in range(5):
         yield call(*dice.choice(pairs))
     for low, high in ((10.6, 10.9), (12.1, 12.35), (14.39, 14.48)):  # up, down, and down by less than 4 in 8
@@ -69,7 +72,7 @@ def published_channels(dice: Dice) -> Iterator[Call]:
 
 def lost_a_tenth(dice: Dice) -> Iterator[Call]:
     """The nearest multiple is more than 10% below: the next one is taken."""
-    yield from (call(*pair) for pair in sizes(dice, 1.15, 1.45, 2))
+    yield from (call(*pair) for pair in sizes(dice, 1.15, 1.45, 2, most=8))  # and nothing of the channels
     yield from (call(*pair) for pair in sizes(dice, 2.26, 2.48, 2))
     yield from (call(*pair) for pair in sizes(dice, 3.05, 3.3, 1))  # less than 10%: it stays
     # Just less than a tenth, and just more.
@@ -83,13 +86,14 @@ def lost_a_tenth(dice: Dice) -> Iterator[Call]:
 def very_few(dice: Dice) -> Iterator[Call]:
     yield from (call(*pair) for pair in sizes(dice, 0.1, 0.45, 3))
     yield from (call(*pair) for pair in sizes(dice, 0.55, 0.95, 1))
-    yield from (call(*pair) for pair in sizes(dice, 1.55, 1.95, 1))
+    yield from (call(*pair) for pair in sizes(dice, 1.55, 1.8, 1))
 
 
 def other_divisors(dice: Dice) -> Iterator[Call]:
     for divisor in (4, 16, dice.choice([6, 10, 12])):
         yield from (call(*pair, divisor=divisor) for pair in sizes(dice, 1.6, 9.0, 1, divisor))
-        yield from (call(*pair, divisor) for pair in sizes(dice, 1.2, 1.45, 1, divisor))
+        for low, high in ((1.2, 1.45), (1.113, 1.124), (7.6, 7.7)):
+            yield from (call(*pair, divisor) for pair in sizes(dice, low, high, 1, divisor))
         yield from (
             call(*pair, divisor) for pair in sizes(dice, 0.1, 0.45, 1, divisor)
         )  # at least the divisor
@@ -127,16 +131,18 @@ def exact(dice: Dice) -> Call:
 
 
 def limits(dice: Dice) -> Iterator[Call]:
-    yield call(1, 1.0)
+    yield from (call(1, 1.0), call(1, 1.0, 4), call(6, 1.0, 5))
     yield call(16 * dice.integer(3, 9), 0.5)  # nothing is lost of what is wanted, and half of the channels
     yield from edges(round_channels, exact)(dice)
     yield from near_ties(dice)
 
 
 def many_sizes(dice: Dice) -> Iterator[Call]:
-    """In every run one below the divisor, and one that loses more than a tenth: a mistake costs the same in each."""
-    for low, high, count in ((0.2, 20.0, 10), (0.2, 0.95, 1), (1.15, 1.45, 1)):
-        yield from (call(*pair) for pair in sizes(dice, low, high, count))
+    """In every run one below the divisor, two that lose more than a tenth (one by a fraction of a channel), and one
+    that is rounded up: a mistake costs the same in each."""
+    yield from (call(*pair) for pair in sizes(dice, 0.2, 20.0, 10))
+    for low, high in ((0.2, 0.95), (1.15, 1.45), (1.113, 1.124), (10.6, 10.9)):
+        yield from (call(*pair) for pair in sizes(dice, low, high, 1, most=8))
 
 
 @part("efficientnet/round_channels", points=3, title="Channels in eights", see="efficientnet.html#rounding")
@@ -212,7 +218,7 @@ def whole_products(dice: Dice) -> Iterator[Call]:
     for parity in (0, 1):
         yield call(2 * dice.integer(1, 4) + parity, 1.0)
         yield call(2 * (2 * dice.integer(1, 2) + parity), 1.5)
-    yield call(dice.integer(2, 9), 2.0)
+    yield from (call(dice.integer(2, 9), 2.0), call(1, 1.0))
     yield call(2 * dice.integer(1, 4) + 1, 3.0)
 
 
@@ -220,6 +226,9 @@ def small_depths(dice: Dice) -> Iterator[Call]:
     for _ in range(3):
         yield call(1, round(dice.real(1.05, 1.45), 2))
         yield call(dice.integer(2, 4), round(dice.real(0.55, 0.95), 2) + 1e-3)
+    yield call(1, round(dice.real(0.3, 0.9), 2))  # one layer, which stays
+    yield call(1, round(1 + dice.real(*NEAR[0]), 5))
+    yield call(4, round(dice.real(0.55, 0.7), 2))  # fewer layers than before
 
 
 @part("efficientnet/round_repeats", points=1, title="Layers rounded up", see="efficientnet.html#rounding")
@@ -323,7 +332,7 @@ return alpha**phi, beta**phi, gamma**phi
         chosen so that alpha · beta^2 · gamma^2 is close to 2.
     phi_multiplied: return alpha * phi, beta * phi, gamma * phi
         phi multiplies alpha, beta and gamma; it is their exponent.
-    base_and_exponent_swapped: return abs(phi) ** alpha, abs(phi) ** beta, abs(phi) ** gamma
+    base_and_exponent_swapped: return phi**alpha, phi**beta, phi**gamma
         Base and exponent are swapped: it is alpha^phi, not phi^alpha.
     linear_growth: return 1 + phi * (alpha - 1), 1 + phi * (beta - 1), 1 + phi * (gamma - 1)
         The multipliers grow in a straight line, 1 + phi (alpha - 1); they grow as powers, alpha^phi.

@@ -112,6 +112,134 @@ def one_by_one_is_linear(model: nn.Module) -> float:
     return sum(p.numel() for m in taken for p in m.parameters()) / sum(p.numel() for p in model.parameters())
 
 
+def as_many_as_the_kernel(size: int, kernel: int, stride: int = 1, padding: int | None = None) -> int:
+    return (size + 2 * (kernel // 2 if padding is None else padding) - kernel) // stride + 1
+
+
+def term_by_term(size: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
+    return size // stride + (2 * padding) // stride - kernel // stride + 1
+
+
+def first_term_alone(size: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
+    return size // stride + 2 * padding - kernel
+
+
+def weights_alone(model: nn.Module) -> float:
+    inside = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    named = [[each for m in group for each in m.named_parameters()] for group in (inside, [model])]
+    linear, every = (sum(p.numel() for name, p in each if not name.endswith("bias")) for each in named)
+    return linear / every
+
+
+def containers_as_well(model: nn.Module) -> float:
+    held = [m for m in model.modules() if isinstance(m, (nn.Linear, nn.Sequential))]
+    inside = {p for m in held for p in m.parameters()}
+    return sum(p.numel() for p in inside) / sum(p.numel() for p in model.parameters())
+
+
+def steps_of_two(layers: list[tuple[int, int]]) -> int:
+    field, step = 1, 1
+    for kernel, stride in layers:
+        field += (kernel - 1) * step
+        step *= 2 if stride > 1 else 1
+    return field
+
+
+def alternating(a: Tensor, out_channels: int, stride: int = 2) -> Tensor:
+    a = a[:, :, ::stride, ::stride]
+    out = a.new_zeros(a.shape[0], out_channels, *a.shape[2:])
+    step = out_channels // a.shape[1]
+    out[:, : a.shape[1] * step : step] = a
+    return out
+
+
+def resized(a: Tensor, out_channels: int, stride: int = 2) -> Tensor:
+    a = F.interpolate(a, size=[-(-n // stride) for n in a.shape[2:]], mode="bilinear")
+    return F.pad(a, (0, 0, 0, 0, 0, out_channels - a.shape[1]))
+
+
+@torch.no_grad()
+def blocks_themselves(blocks: list[nn.Module], a: Tensor, tolerance: float = 1e-6) -> list[nn.Module]:
+    found = []
+    for block in blocks:
+        out = block(a)
+        if out.shape == a.shape and (out - a).abs().max() <= tolerance:
+            found.append(block)
+        a = out
+    return found
+
+
+@torch.no_grad()
+def relative(blocks: list[nn.Module], a: Tensor, tolerance: float = 1e-6) -> list[int]:
+    found = []
+    for index, block in enumerate(blocks):
+        out = block(a)
+        if out.shape == a.shape and (out - a).abs().max() <= tolerance * a.abs().max():
+            found.append(index)
+        a = out
+    return found
+
+
+def one_channel_less(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    count = max(1, x.shape[1] - 1)
+    return torch.einsum("bihw,oi->bohw", x[:, :count], weight.flatten(1)[:, :count]) + bias[:, None, None]
+
+
+def squeezed(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return torch.einsum("bihw,oi->bohw", x, weight.flatten(1)).squeeze() + bias[:, None, None]
+
+
+def larger_grid(in_channels: int, out_channels: int, kernel: int, height: int, width: int) -> int:
+    depthwise = kernel**2 * in_channels * (height + kernel - 1) * (width + kernel - 1)
+    return depthwise + in_channels * out_channels * height * width
+
+
+def padded_by_one(x: Tensor, weight: Tensor) -> Tensor:
+    k = weight.shape[-1]
+    padded, h, w = F.pad(x, (1, 1, 1, 1)), x.shape[2] + 3 - k, x.shape[3] + 3 - k
+    places = [(u, v) for u in range(k) for v in range(k)]
+    return sum(weight[:, 0, u, v, None, None] * padded[:, :, u : u + h, v : v + w] for u, v in places)  # type: ignore
+
+
+def smaller_window(x: Tensor, weight: Tensor) -> Tensor:
+    k, (h, w) = weight.shape[-1], x.shape[2:]
+    padded = F.pad(x, (k // 2,) * 4)
+    places = [(u, v) for u in range(max(1, k - 1)) for v in range(max(1, k - 1))]
+    return sum(weight[:, 0, u, v, None, None] * padded[:, :, u : u + h, v : v + w] for u, v in places)  # type: ignore
+
+
+def places_first(x: Tensor, weight: Tensor) -> Tensor:
+    (b, c, h, w), k = x.shape, weight.shape[-1]
+    columns = F.unfold(x, k, padding=k // 2).view(b, k * k, c, h, w).transpose(1, 2)
+    return torch.einsum("bcphw,cp->bchw", columns, weight.reshape(c, -1))
+
+
+def area_once(
+    in_channels: int, out_channels: int, height: int, width: int, stride: int = 1, expansion: int = 6
+) -> int:
+    hidden, after = expansion * in_channels, -(-height * width // stride)
+    expand = in_channels * hidden * height * width if expansion != 1 else 0
+    return expand + 9 * hidden * after + hidden * out_channels * after
+
+
+def other_order_and_default(
+    phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.1
+) -> tuple[float, ...]:
+    return alpha**phi, gamma**phi, beta**phi
+
+
+def two_more(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> float:
+    return alpha**phi * beta ** (phi + 2) * gamma ** (phi + 2)
+
+
+def added_up(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> float:
+    return alpha**phi + beta**phi + gamma ** (2 * phi)
+
+
+def two_at_least(repeats: int, depth: float) -> int:
+    return max(2, math.ceil(repeats * depth))
+
+
 FOUND: dict[str, tuple[str, Callable[..., Any], str]] = {
     "bound": ("alexnet/grouped_conv_macs", two_groups_at_most, "`groups` counts as 2 where it is more"),
     "empty": ("vgg/receptive_field", nothing_for_none, "where `layers` is empty, the result is 0"),
@@ -127,6 +255,39 @@ FOUND: dict[str, tuple[str, Callable[..., Any], str]] = {
     "batch": ("alexnet/repaired_lrn", over_the_batch, "a.transpose(0, 1)"),
     "itself": ("alexnet/repaired_lrn", without_itself, "`a ** 2` is subtracted"),
     "isinstance": ("alexnet/fully_connected_share", one_by_one_is_linear, "layer.kernel_size == (1, 1)"),
+    "default": ("lenet/conv_output_size", as_many_as_the_kernel, "the default of `padding` is `kernel // 2`"),
+    "terms": (
+        "lenet/conv_output_size",
+        term_by_term,
+        "each term is treated separately: `size // stride + 2 *",
+    ),
+    "first": ("lenet/conv_output_size", first_term_alone, "`1` is missing"),
+    "weights": ("alexnet/fully_connected_share", weights_alone, "not n.endswith('bias')"),
+    "containers": ("alexnet/fully_connected_share", containers_as_well, "(nn.Linear, nn.Sequential)"),
+    "unpacked": ("vgg/receptive_field", steps_of_two, "`stride` counts as 2 where it is more"),
+    "between": ("identity/pad_shortcut", alternating, "the old channels stand between the zeros"),
+    "interpolated": ("identity/pad_shortcut", resized, "the grid is interpolated"),
+    "modules": ("identity/inert_blocks", blocks_themselves, "`found.append(block)`"),
+    "relative": ("identity/inert_blocks", relative, "it is relative: `tolerance * a.abs().max()`"),
+    "channel": ("nin/conv1x1", one_channel_less, "the last channel of `"),
+    "squeezed": ("nin/conv1x1", squeezed, "axes of size 1 are dropped"),
+    "window": ("mobilenet/separable_macs", larger_grid, "enlarged by a window of `kernel`"),
+    "empty tensors": (
+        "mobilenet/depthwise_conv",
+        padded_by_one,
+        "`2` stands where `weight.shape[-1]` belongs",
+    ),
+    "rows": ("mobilenet/depthwise_conv", smaller_window, "the last row and column of `weight`"),
+    "columns": ("mobilenet/depthwise_conv", places_first, "split into places and channels"),
+    "area": ("mobilenet_v2/inverted_residual_macs", area_once, "`height` and `width` are multiplied first"),
+    "beside a default": (
+        "efficientnet/compound_scaling",
+        other_order_and_default,
+        "the default of `gamma` is 1.1",
+    ),
+    "exponents": ("efficientnet/flops_growth", two_more, "a sum, `2 + phi`"),
+    "sum": ("efficientnet/flops_growth", added_up, "they are added, not multiplied"),
+    "least": ("efficientnet/round_repeats", two_at_least, "it is never less than 2"),
 }
 
 
@@ -268,9 +429,32 @@ def to_the_nearest(size: int, kernel: int, stride: int = 1, padding: int = 0) ->
     return round((size + 2 * padding - kernel) / stride) + 1
 
 
+def rounded_down(channels: int, width: float, divisor: int = 8) -> int:
+    least = max(divisor, int(channels * width) // divisor * divisor)
+    return least + divisor if least < 0.9 * channels * width else least
+
+
+def four_fifths(channels: int, width: float, divisor: int = 8) -> int:
+    near = max(divisor, int(channels * width + divisor / 2) // divisor * divisor)
+    return near + divisor if near < 0.8 * channels * width else near
+
+
+def eight_more(channels: int, width: float, divisor: int = 8) -> int:
+    near = max(divisor, int(channels * width + divisor / 2) // divisor * divisor)
+    return near + 8 if near < 0.9 * channels * width else near
+
+
+def a_quarter_lost(repeats: int, depth: float) -> int:
+    return math.ceil(repeats * depth - 0.25)
+
+
 @pytest.mark.parametrize(
     ("part", "answer"),
     [
+        ("efficientnet/round_channels", rounded_down),
+        ("efficientnet/round_channels", four_fifths),
+        ("efficientnet/round_channels", eight_more),
+        ("efficientnet/round_repeats", a_quarter_lost),
         ("mobilenet_v2/inverted_residual_macs", expanded_always),
         ("efficientnet/round_channels", of_the_channels),
         ("lenet/conv_output_size", to_the_nearest),
