@@ -23,6 +23,7 @@ WIDE = 8  # values of an argument by which calls are told apart
 TRIED, FAILED = 16, 2  # pairs of calls in which one argument differs, and how many of them may not show it
 
 Ask = Callable[[Call], Called | Failed]
+Row = dict[str, int | float]  # all arguments of a call by name, where they are numbers
 
 
 def kept_between_calls(
@@ -96,10 +97,10 @@ class _Mixed:
         fresh = {self._key(row): row for row in self.rows if self._key(row) not in known}
         self.unused = iter(fresh.values())
 
-    def _key(self, row: dict[str, Any]) -> tuple[Any, ...]:
+    def _key(self, row: Row) -> tuple[Any, ...]:
         return tuple(row[name] for name in self.wide)
 
-    def _row(self, made: Call) -> dict[str, Any] | None:
+    def _row(self, made: Call) -> Row | None:
         """All arguments of a call by name, where they are numbers."""
         bound = self.signature.bind(*made.args, **made.kwargs)
         bound.apply_defaults()
@@ -128,7 +129,7 @@ class _Mixed:
                 break
         return found if seen + failed >= TRIED and failed <= FAILED else None
 
-    def _pairs(self, name: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    def _pairs(self, name: str) -> Iterator[tuple[Row, Row]]:
         """Arguments, and the same with another value of one of them, in an order that is drawn."""
         values = list(dict.fromkeys(row[name] for row in self.rows))
         for row in self.unused:
@@ -137,12 +138,12 @@ class _Mixed:
                 pair = row, {**row, name: self.dice.choice(others)}
                 yield pair if self.dice.integer(0, 1) else pair[::-1]
 
-    def _right(self, row: dict[str, Any]) -> Any:
+    def _right(self, row: Row) -> Any:
         try:
             return self.reference.function(**row)
         except Exception:
             return None
 
-    def _gives(self, row: dict[str, Any], value: Any) -> bool:
+    def _gives(self, row: Row, value: Any) -> bool:
         answer = self.ask(Call((), row))
         return isinstance(answer, Called) and same(value, answer.value)

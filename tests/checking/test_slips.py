@@ -547,9 +547,6 @@ OTHER_BRACKETS = {
     "(alpha * beta) ** 2 * gamma ** 2 ** phi": lambda phi, alpha=1.2, beta=1.1, gamma=1.15: (
         (alpha * beta) ** 2 * gamma**2**phi
     ),
-    "alpha * (beta ** 2 * gamma ** 2) ** phi": lambda phi, alpha=1.2, beta=1.1, gamma=1.15: (
-        alpha * (beta**2 * gamma**2) ** phi
-    ),
 }
 
 
@@ -558,6 +555,16 @@ OTHER_BRACKETS = {
 def test_other_brackets_are_told(written: str, seed: int) -> None:
     (told,) = check(FLOPS, OTHER_BRACKETS[written], seed=seed, hidden=True).differences
     assert told["yours"] == written and "brackets" in told["sentence"]
+
+
+@pytest.mark.parametrize("seed", [3, 8])
+def test_a_power_of_a_product_is_held_against_powers_of_its_factors(seed: int) -> None:
+    def answer(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> float:
+        return alpha * (beta**2 * gamma**2) ** phi
+
+    (told,) = check(FLOPS, answer, seed=seed, hidden=True).differences
+    assert told["yours"] == "alpha * beta ** (2 * phi) * gamma ** (2 * phi)"
+    assert told["sentence"].endswith("The difference: the exponent `phi` is missing: `alpha` counts once.")
 
 
 @pytest.mark.parametrize("seed", [3, 8])
