@@ -273,7 +273,7 @@ class Graph(_Keyed):
 
     def _key(self) -> tuple[Any, ...]:
         return (
-            self.training, self.inputs, _exact(self.output), self.values, tuple(map(self.plain, self.ops)),
+            self.training, self.inputs, _typed(self.output), self.values, tuple(map(self.plain, self.ops)),
             self.state, self.constants,
         )  # fmt: skip
 
@@ -447,6 +447,13 @@ def _exact(value: Any) -> Any:
     return value
 
 
+def _typed(value: Any) -> Any:
+    """`_exact` of what a network returns, where 1, 1.0 and True are three things."""
+    if type(value) is tuple:
+        return tuple([_typed(item) for item in value])
+    return type(value), _exact(value)
+
+
 def _refs(argument: Argument, found: list[int] | None = None) -> list[int]:
     """The tensors in an argument, by their numbers. (A list, because nested generators are slow.)"""
     found = [] if found is None else found
@@ -491,8 +498,8 @@ def _plainly(op: Op, shape: tuple[int, ...], made: tuple[int, ...]) -> Op:
     usual = _usual(op.overload)
     rank = max(1, len(made if name in WIDENED else shape))
     for key, default in usual:
-        if key in COUNTED and default is not REQUIRED:
-            settings.setdefault(key, default)
+        if key in COUNTED and default is not REQUIRED:  # a schema writes tuples as lists
+            settings.setdefault(key, tuple(default) if isinstance(default, list) else default)
     for key in COUNTED & settings.keys():
         settings[key] = _from_front(settings[key], rank)
     if name in UNORDERED and type(settings.get("dim", settings.get("dims"))) is tuple:

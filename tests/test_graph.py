@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -248,6 +249,37 @@ def test_graphs_are_equal_where_only_names_and_style_differ():
     assert record(Mine(), x) == record(other, x)
     assert record(Mine(), x) != record(other, x, training=True)
     assert record(Mine(), x) != record(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.SiLU()), x)
+
+
+class Does(nn.Module):
+    """A function in the place of a network."""
+
+    def __init__(self, does: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.does = does
+
+    def forward(self, x: Tensor) -> object:
+        return self.does(x)
+
+
+@pytest.mark.parametrize(
+    "short, long",
+    [
+        (lambda x: x.amax(), lambda x: x.amax((0, 1))),
+        (lambda x: x.amin(), lambda x: x.amin((1, 0))),
+        (lambda x: x.roll(1), lambda x: x.roll((1,), ())),
+        (lambda x: torch.rot90(x), lambda x: torch.rot90(x, 1, (0, 1))),
+    ],
+)
+def test_graphs_have_a_hash_where_dimensions_are_left_out(short, long):
+    one, other = (record(Does(each), torch.randn(3, 4)) for each in (short, long))
+    assert one == other and hash(one) == hash(other)
+
+
+def test_numbers_of_different_types_are_different_outputs():
+    graphs = [record(Does(lambda x, n=n: (x, n)), torch.randn(3)) for n in (1, 1.0, True, (1,))]
+    assert len(set(graphs)) == len(graphs)
+    assert len({graph.to_json() for graph in graphs}) == len(graphs)
 
 
 def test_settings_are_named_as_in_torch():
