@@ -497,6 +497,8 @@ def _asked(graph: Graph, op: Op, wanting: set[int]) -> int | None:
     """The MACs that torch counts in a backward pass on tensors without contents; None where it cannot."""
     from torch.utils.flop_counter import FlopCounterMode
 
+    if wanting.isdisjoint(op.reads):
+        return 0  # it only makes a tensor: torch would fill a real one, and draw numbers for it
     given: list[Tensor] = []
 
     def real(argument: Any) -> Any:
