@@ -538,11 +538,11 @@ def _wanting(graph: Graph) -> set[int]:
 
 
 def _reached(graph: Graph) -> set[int]:
-    """The values that the gradient of the output reaches."""
+    """The values that a gradient reaches, from the outputs that require one."""
     if not graph.grad:
         return set()
     wanting = _wanting(graph)
-    wanted = set(graph.outputs)
+    wanted = {number for number in graph.outputs if graph.values[number].requires_grad} & wanting
     for op in reversed(graph.ops):
         if op.name != "detach" and not wanted.isdisjoint(op.outputs):
             wanted.update(value for value in op.reads if value in wanting)
