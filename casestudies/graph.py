@@ -46,10 +46,12 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
 
 from casestudies.hollow import (
+    EARLIER,
     ELSEWHERE,
     TRANSFORMED,
     Hollow,
     NoContents,
+    Owner,
     Untouched,
     asked_for,
     hollow,
@@ -658,7 +660,9 @@ def record_or_stop(
         # An image without contents stands for one of the precision that the network takes.
         try:
             return _recorder(module, inputs, training, grad, lines).run(inputs, call, precision)
-        except RecordingError:
+        except RecordingError as other:
+            if EARLIER in str(other.__cause__):
+                raise  # the first run failed for its precision alone, and what it left in a cache is in the way
             raise error from error.__cause__
 
 
@@ -912,6 +916,7 @@ class _Recorder(TorchDispatchMode):
         self.thread = threading.get_ident()
         self.lock = threading.RLock()  # held for one operation, where those of other threads are seen as well
         self.over = False
+        self.owner = Owner()
         self.alive: list[Any] = []  # keeps ids and storages from being reused
         self.values: list[Value] = []
         # The value that a tensor is: by the tensor's id, and, for a second handle of it, by its place in memory.
@@ -975,6 +980,7 @@ class _Recorder(TorchDispatchMode):
             enter = stack.enter_context
             enter(_ONE_AT_A_TIME)  # two threads must not set modes and hooks of one network at once
             stack.callback(setattr, self, "over", True)
+            stack.callback(setattr, self.owner, "over", True)
             if self.meta:
                 self.untouched = Untouched(module)
                 stack.callback(self.untouched.put_back)
@@ -1495,8 +1501,8 @@ class _Recorder(TorchDispatchMode):
         layer = f"{call.path!r} ({call.kind})" if call.path else f"the network ({call.kind})"
         real = "record it with real tensors: casestudies.graph.record(network, images)"
         if isinstance(error, NoContents):
-            if str(error) == ELSEWHERE:
-                return NoContents(f"{layer}: {ELSEWHERE}")
+            if str(error) in (EARLIER, ELSEWHERE):
+                return NoContents(f"{layer}: {error}")
             if str(error) == TRANSFORMED:
                 return NoContents(f"{layer} {TRANSFORMED}; {real}")
             kind = next((kind for word, kind in WITHOUT_RULES.items() if word in str(error)), None)
@@ -1621,7 +1627,7 @@ class _Recorder(TorchDispatchMode):
                 storage = self.storage_count
                 self.storage_count += 1
             shape = tuple(tensor.shape)
-            tensor.number = number
+            tensor.number, tensor.owner = number, self.owner
             self.empty[memory_of(tensor)] = number
             if tensor.origin is not None:
                 self.number[id(tensor.origin)] = number
@@ -1653,6 +1659,7 @@ class _Recorder(TorchDispatchMode):
         """Register a tensor as another handle of a known value."""
         if type(tensor) is Hollow:
             tensor.number = self.empty[memory_of(tensor)] = number
+            tensor.owner = self.owner
             self.alive.append(tensor.shadow)
         else:
             self.number[id(tensor)] = number
@@ -1662,6 +1669,8 @@ class _Recorder(TorchDispatchMode):
     def _known(self, tensor: Tensor) -> int:
         """Look up the value that a tensor is, by its memory; number it as a new one if nothing made it."""
         if type(tensor) is Hollow and tensor.number >= 0:
+            if tensor.owner is not self.owner:  # its number says nothing here
+                raise NoContents(EARLIER if tensor.owner is not None and tensor.owner.over else ELSEWHERE)
             return tensor.number
         number = self._assigned_number(tensor) if self.empty else None
         if number is not None:
@@ -1783,7 +1792,7 @@ class _Recorder(TorchDispatchMode):
             if number is None:
                 return value
             made = like(value, self.device)
-            made.number = number
+            made.number, made.owner = number, self.owner
             return made.requires_grad_(value.requires_grad)
         if kind in (tuple, list):
             return kind([self._assigned(item) for item in value])
@@ -1827,7 +1836,7 @@ class _Recorder(TorchDispatchMode):
         if held is not tensor:  # such as weight.data
             return held if type(held) is Hollow else self._twin(held)
         found = self.twins[id(tensor)] = like(tensor, self.device)
-        found.origin, found.number = tensor, number
+        found.origin, found.number, found.owner = tensor, number, self.owner
         self.alive.append(tensor)
         return found
 
@@ -1864,6 +1873,7 @@ class _Recorder(TorchDispatchMode):
         if type(tensor) is Hollow:
             kept = like(tensor, self.device)
             kept.number, kept.shadow, kept.base = number, tensor.shadow, tensor.base
+            kept.owner = self.owner
             return kept
         if tensor.grad_fn is None:
             return tensor

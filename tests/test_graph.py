@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from casestudies import replay as replaying
-from casestudies.costs import total_macs
+from casestudies.costs import ledger, memory, total_macs
 from casestudies.graph import Graph, Op, Ref, record, record_until
 from casestudies.networks import resnet
 from casestudies.replay import ReplayError, replay
@@ -280,6 +280,56 @@ def test_numbers_of_different_types_are_different_outputs():
     graphs = [record(Does(lambda x, n=n: (x, n)), torch.randn(3)) for n in (1, 1.0, True, (1,))]
     assert len(set(graphs)) == len(graphs)
     assert len({graph.to_json() for graph in graphs}) == len(graphs)
+
+
+MASKS: dict[int, Tensor] = {}
+
+
+class Masked(nn.Module):
+    """It keeps a large tensor where a recording does not see it."""
+
+    def __init__(self, first: bool) -> None:
+        super().__init__()
+        self.linear, self.first = nn.Linear(8, 8), first
+
+    def mask(self, size: int) -> Tensor:
+        if size not in MASKS:
+            MASKS[size] = torch.ones(size, size, dtype=torch.bool).triu(1)
+        return MASKS[size]
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = self.mask(x.shape[1]) if self.first else None
+        x = self.linear(x)
+        mask = self.mask(x.shape[1]) if mask is None else mask
+        return (x @ x.mT).masked_fill(mask, -torch.inf)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_tensor_of_an_earlier_recording_is_not_taken_for_one_of_this(first: bool) -> None:
+    network, image = Masked(first), torch.zeros(1, 100, 8)
+    MASKS.clear()
+    network(image)
+    real = record(network, image)
+    before = [record(network, image.to("meta")) for _ in range(2)]  # the cache holds real tensors
+    assert real.ops == before[0].ops and before[0] == before[1]
+    MASKS.clear()
+    record(network, image.to("meta"))
+    said = (
+        "kept outside of the network's modules, .* clear that cache, and run the network once on real tensors"
+    )
+    for again in (
+        lambda: record(network, image.to("meta")),
+        lambda: ledger(network, (100, 8)),
+        lambda: memory(network, (100, 8), training=True),
+        lambda: network(image),
+        lambda: MASKS[100].tolist(),
+    ):
+        with pytest.raises(RuntimeError, match=said):
+            again()
+    MASKS.clear()
+    assert network(image).shape == (1, 100, 100)
+    assert record(network, image.to("meta")) == before[0]
+    MASKS.clear()
 
 
 def test_settings_are_named_as_in_torch():
