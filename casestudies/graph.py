@@ -620,6 +620,7 @@ def record(
         ValueError: The module cannot be recorded: it has lazy layers that have not seen an input, it was made by
             torch.jit or torch.export, or it returns a set or an iterator.
         ValueError: An input is an array of NumPy, or a tensor of another recording.
+        ValueError: A FakeTensorMode of torch is at work, and an input is on the meta device.
         RuntimeError: The module decides by the numbers in a tensor, as in ``if x.sum() > 0`` or ``x.item()``, in a
             run on the meta device.
         Exception: Any other error of the run is raised as it is.
@@ -716,6 +717,13 @@ def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bo
         raise ValueError(
             "inputs have a tensor of another recording, which has no contents; record this network apart from it, "
             "with torch.empty(..., device='meta') or an image"
+        )
+    if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None and any(
+        each.is_meta for each in tensors_in(inputs)
+    ):  # a second handle of a weight would be a fake one, and would be put back in the place of the weight
+        raise ValueError(
+            "a FakeTensorMode is at work, which would put fake tensors in the place of the network's weights; "
+            "record the network outside of it"
         )
     for place, value in enumerate(inputs):
         _refuse_unseen(value, f"input {place}")

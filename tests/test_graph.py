@@ -15,6 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from casestudies import replay as replaying
@@ -330,6 +331,20 @@ def test_a_tensor_of_an_earlier_recording_is_not_taken_for_one_of_this(first: bo
     assert network(image).shape == (1, 100, 100)
     assert record(network, image.to("meta")) == before[0]
     MASKS.clear()
+
+
+def test_fake_tensors_do_not_take_the_place_of_weights() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 3))
+    weight, before = network[0].weight, network[0].weight.detach().clone()
+    for run in (
+        lambda: record(network, torch.empty(1, 3, 8, 8, device="meta")),
+        lambda: ledger(network, (3, 8, 8)),
+        lambda: memory(network, (3, 8, 8)),
+    ):
+        with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(ValueError, match="FakeTensorMode"):
+            run()
+    assert network[0].weight is weight and torch.equal(weight, before)
+    assert ledger(network, (3, 8, 8)).macs
 
 
 def test_settings_are_named_as_in_torch():
