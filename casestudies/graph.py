@@ -46,10 +46,12 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
 
 from casestudies.hollow import (
+    EARLIER,
     ELSEWHERE,
     TRANSFORMED,
     Hollow,
     NoContents,
+    Owner,
     Untouched,
     asked_for,
     hollow,
@@ -273,7 +275,7 @@ class Graph(_Keyed):
 
     def _key(self) -> tuple[Any, ...]:
         return (
-            self.training, self.inputs, _exact(self.output), self.values, tuple(map(self.plain, self.ops)),
+            self.training, self.inputs, _typed(self.output), self.values, tuple(map(self.plain, self.ops)),
             self.state, self.constants,
         )  # fmt: skip
 
@@ -447,6 +449,13 @@ def _exact(value: Any) -> Any:
     return value
 
 
+def _typed(value: Any) -> Any:
+    """`_exact` of what a network returns, where 1, 1.0 and True are three things."""
+    if type(value) is tuple:
+        return tuple([_typed(item) for item in value])
+    return type(value), _exact(value)
+
+
 def _refs(argument: Argument, found: list[int] | None = None) -> list[int]:
     """The tensors in an argument, by their numbers. (A list, because nested generators are slow.)"""
     found = [] if found is None else found
@@ -491,8 +500,8 @@ def _plainly(op: Op, shape: tuple[int, ...], made: tuple[int, ...]) -> Op:
     usual = _usual(op.overload)
     rank = max(1, len(made if name in WIDENED else shape))
     for key, default in usual:
-        if key in COUNTED and default is not REQUIRED:
-            settings.setdefault(key, default)
+        if key in COUNTED and default is not REQUIRED:  # a schema writes tuples as lists
+            settings.setdefault(key, tuple(default) if isinstance(default, list) else default)
     for key in COUNTED & settings.keys():
         settings[key] = _from_front(settings[key], rank)
     if name in UNORDERED and type(settings.get("dim", settings.get("dims"))) is tuple:
@@ -611,6 +620,7 @@ def record(
         ValueError: The module cannot be recorded: it has lazy layers that have not seen an input, it was made by
             torch.jit or torch.export, or it returns a set or an iterator.
         ValueError: An input is an array of NumPy, or a tensor of another recording.
+        ValueError: A FakeTensorMode of torch is at work, and an input is on the meta device.
         RuntimeError: The module decides by the numbers in a tensor, as in ``if x.sum() > 0`` or ``x.item()``, in a
             run on the meta device.
         Exception: Any other error of the run is raised as it is.
@@ -651,7 +661,9 @@ def record_or_stop(
         # An image without contents stands for one of the precision that the network takes.
         try:
             return _recorder(module, inputs, training, grad, lines).run(inputs, call, precision)
-        except RecordingError:
+        except RecordingError as other:
+            if EARLIER in str(other.__cause__):
+                raise  # the first run failed for its precision alone, and what it left in a cache is in the way
             raise error from error.__cause__
 
 
@@ -705,6 +717,13 @@ def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bo
         raise ValueError(
             "inputs have a tensor of another recording, which has no contents; record this network apart from it, "
             "with torch.empty(..., device='meta') or an image"
+        )
+    if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None and any(
+        each.is_meta for each in tensors_in(inputs)
+    ):  # a second handle of a weight would be a fake one, and would be put back in the place of the weight
+        raise ValueError(
+            "a FakeTensorMode is at work, which would put fake tensors in the place of the network's weights; "
+            "record the network outside of it"
         )
     for place, value in enumerate(inputs):
         _refuse_unseen(value, f"input {place}")
@@ -905,6 +924,7 @@ class _Recorder(TorchDispatchMode):
         self.thread = threading.get_ident()
         self.lock = threading.RLock()  # held for one operation, where those of other threads are seen as well
         self.over = False
+        self.owner = Owner()
         self.alive: list[Any] = []  # keeps ids and storages from being reused
         self.values: list[Value] = []
         # The value that a tensor is: by the tensor's id, and, for a second handle of it, by its place in memory.
@@ -968,6 +988,7 @@ class _Recorder(TorchDispatchMode):
             enter = stack.enter_context
             enter(_ONE_AT_A_TIME)  # two threads must not set modes and hooks of one network at once
             stack.callback(setattr, self, "over", True)
+            stack.callback(setattr, self.owner, "over", True)
             if self.meta:
                 self.untouched = Untouched(module)
                 stack.callback(self.untouched.put_back)
@@ -1488,8 +1509,8 @@ class _Recorder(TorchDispatchMode):
         layer = f"{call.path!r} ({call.kind})" if call.path else f"the network ({call.kind})"
         real = "record it with real tensors: casestudies.graph.record(network, images)"
         if isinstance(error, NoContents):
-            if str(error) == ELSEWHERE:
-                return NoContents(f"{layer}: {ELSEWHERE}")
+            if str(error) in (EARLIER, ELSEWHERE):
+                return NoContents(f"{layer}: {error}")
             if str(error) == TRANSFORMED:
                 return NoContents(f"{layer} {TRANSFORMED}; {real}")
             kind = next((kind for word, kind in WITHOUT_RULES.items() if word in str(error)), None)
@@ -1614,7 +1635,7 @@ class _Recorder(TorchDispatchMode):
                 storage = self.storage_count
                 self.storage_count += 1
             shape = tuple(tensor.shape)
-            tensor.number = number
+            tensor.number, tensor.owner = number, self.owner
             self.empty[memory_of(tensor)] = number
             if tensor.origin is not None:
                 self.number[id(tensor.origin)] = number
@@ -1646,6 +1667,7 @@ class _Recorder(TorchDispatchMode):
         """Register a tensor as another handle of a known value."""
         if type(tensor) is Hollow:
             tensor.number = self.empty[memory_of(tensor)] = number
+            tensor.owner = self.owner
             self.alive.append(tensor.shadow)
         else:
             self.number[id(tensor)] = number
@@ -1655,6 +1677,8 @@ class _Recorder(TorchDispatchMode):
     def _known(self, tensor: Tensor) -> int:
         """Look up the value that a tensor is, by its memory; number it as a new one if nothing made it."""
         if type(tensor) is Hollow and tensor.number >= 0:
+            if tensor.owner is not self.owner:  # its number says nothing here
+                raise NoContents(EARLIER if tensor.owner is not None and tensor.owner.over else ELSEWHERE)
             return tensor.number
         number = self._assigned_number(tensor) if self.empty else None
         if number is not None:
@@ -1776,7 +1800,7 @@ class _Recorder(TorchDispatchMode):
             if number is None:
                 return value
             made = like(value, self.device)
-            made.number = number
+            made.number, made.owner = number, self.owner
             return made.requires_grad_(value.requires_grad)
         if kind in (tuple, list):
             return kind([self._assigned(item) for item in value])
@@ -1820,7 +1844,7 @@ class _Recorder(TorchDispatchMode):
         if held is not tensor:  # such as weight.data
             return held if type(held) is Hollow else self._twin(held)
         found = self.twins[id(tensor)] = like(tensor, self.device)
-        found.origin, found.number = tensor, number
+        found.origin, found.number, found.owner = tensor, number, self.owner
         self.alive.append(tensor)
         return found
 
@@ -1857,6 +1881,7 @@ class _Recorder(TorchDispatchMode):
         if type(tensor) is Hollow:
             kept = like(tensor, self.device)
             kept.number, kept.shadow, kept.base = number, tensor.shadow, tensor.base
+            kept.owner = self.owner
             return kept
         if tensor.grad_fn is None:
             return tensor

@@ -84,18 +84,32 @@ ELSEWHERE = (
 )
 
 
+EARLIER = (
+    "a tensor of an earlier recording, which has no contents, was kept outside of the network's modules, as in a "
+    "global dictionary or by functools.lru_cache; clear that cache, and run the network once on real tensors before "
+    "it is recorded, so that the cache holds real ones"
+)
+
+
+class Owner:
+    """Stands for one recording in the tensors that it makes, which may outlive it."""
+
+    over = False
+
+
 TRANSFORMED = "uses a transform of torch.func, such as grad or vjp, which asks tensors for contents"
 
 
 class Hollow(Tensor):
     """A tensor without contents on the network's own device; `hollow` and `like` make one.
 
-    `number` is the value that it is in the recording, `shadow` a tensor of the meta device that torch's rules for
-    shapes work with (made when it is needed, of the shadow of `base` where this is a view of that), and `origin` the
-    tensor that it stands for.
+    `number` is the value that it is in the recording of its `owner`, `shadow` a tensor of the meta device that
+    torch's rules for shapes work with (made when it is needed, of the shadow of `base` where this is a view of that),
+    and `origin` the tensor that it stands for.
     """
 
     number: int = -1
+    owner: Owner | None = None
     shadow: Tensor | None = None
     base: Hollow | None = None
     origin: Tensor | None = None
@@ -108,22 +122,29 @@ class Hollow(Tensor):
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
+        if any(_is_over(each) for each in (*tensors_in(args), *tensors_in(kwargs))):
+            raise NoContents(EARLIER)
         raise NoContents(TRANSFORMED if _transformed() else ELSEWHERE)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"tensor(without contents, shape={tuple(self.shape)}, dtype={self.dtype})"
 
     def numpy(self, *, force: bool = False) -> Any:
-        raise NoContents("numpy()")
+        raise NoContents(EARLIER if _is_over(self) else "numpy()")
 
     def tolist(self) -> Any:
-        raise NoContents("tolist()")
+        raise NoContents(EARLIER if _is_over(self) else "tolist()")
 
     def __array__(self, *arguments: Any, **named: Any) -> Any:
-        raise NoContents("an array of NumPy")
+        raise NoContents(EARLIER if _is_over(self) else "an array of NumPy")
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        raise NoContents("its contents, to store them")
+        raise NoContents(EARLIER if _is_over(self) else "its contents, to store them")
+
+
+def _is_over(tensor: Tensor) -> bool:
+    """Whether the recording that made a tensor without contents has ended."""
+    return type(tensor) is Hollow and tensor.owner is not None and tensor.owner.over
 
 
 def _transformed() -> bool:
@@ -178,7 +199,7 @@ def shadow(tensor: Hollow) -> Tensor:
 def view_of(base: Hollow, shape: Any, stride: Any) -> Hollow:
     """Make one that lies in the memory of another."""
     made: Hollow = _make(Hollow, shape, stride, base.storage_offset(), dtype=base.dtype, device=base.device)
-    made.base, made.number = base, base.number
+    made.base, made.number, made.owner = base, base.number, base.owner
     return made
 
 

@@ -8,16 +8,18 @@ import re
 import subprocess
 import sys
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from casestudies import replay as replaying
-from casestudies.costs import total_macs
+from casestudies.costs import ledger, memory, total_macs
 from casestudies.graph import Graph, Op, Ref, record, record_until
 from casestudies.networks import resnet
 from casestudies.replay import ReplayError, replay
@@ -248,6 +250,101 @@ def test_graphs_are_equal_where_only_names_and_style_differ():
     assert record(Mine(), x) == record(other, x)
     assert record(Mine(), x) != record(other, x, training=True)
     assert record(Mine(), x) != record(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.SiLU()), x)
+
+
+class Does(nn.Module):
+    """A function in the place of a network."""
+
+    def __init__(self, does: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.does = does
+
+    def forward(self, x: Tensor) -> object:
+        return self.does(x)
+
+
+@pytest.mark.parametrize(
+    "short, long",
+    [
+        (lambda x: x.amax(), lambda x: x.amax((0, 1))),
+        (lambda x: x.amin(), lambda x: x.amin((1, 0))),
+        (lambda x: x.roll(1), lambda x: x.roll((1,), ())),
+        (lambda x: torch.rot90(x), lambda x: torch.rot90(x, 1, (0, 1))),
+    ],
+)
+def test_graphs_have_a_hash_where_dimensions_are_left_out(short, long):
+    one, other = (record(Does(each), torch.randn(3, 4)) for each in (short, long))
+    assert one == other and hash(one) == hash(other)
+
+
+def test_numbers_of_different_types_are_different_outputs():
+    graphs = [record(Does(lambda x, n=n: (x, n)), torch.randn(3)) for n in (1, 1.0, True, (1,))]
+    assert len(set(graphs)) == len(graphs)
+    assert len({graph.to_json() for graph in graphs}) == len(graphs)
+
+
+MASKS: dict[int, Tensor] = {}
+
+
+class Masked(nn.Module):
+    """It keeps a large tensor where a recording does not see it."""
+
+    def __init__(self, first: bool) -> None:
+        super().__init__()
+        self.linear, self.first = nn.Linear(8, 8), first
+
+    def mask(self, size: int) -> Tensor:
+        if size not in MASKS:
+            MASKS[size] = torch.ones(size, size, dtype=torch.bool).triu(1)
+        return MASKS[size]
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = self.mask(x.shape[1]) if self.first else None
+        x = self.linear(x)
+        mask = self.mask(x.shape[1]) if mask is None else mask
+        return (x @ x.mT).masked_fill(mask, -torch.inf)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_tensor_of_an_earlier_recording_is_not_taken_for_one_of_this(first: bool) -> None:
+    network, image = Masked(first), torch.zeros(1, 100, 8)
+    MASKS.clear()
+    network(image)
+    real = record(network, image)
+    before = [record(network, image.to("meta")) for _ in range(2)]  # the cache holds real tensors
+    assert real.ops == before[0].ops and before[0] == before[1]
+    MASKS.clear()
+    record(network, image.to("meta"))
+    said = (
+        "kept outside of the network's modules, .* clear that cache, and run the network once on real tensors"
+    )
+    for again in (
+        lambda: record(network, image.to("meta")),
+        lambda: ledger(network, (100, 8)),
+        lambda: memory(network, (100, 8), training=True),
+        lambda: network(image),
+        lambda: MASKS[100].tolist(),
+    ):
+        with pytest.raises(RuntimeError, match=said):
+            again()
+    MASKS.clear()
+    assert network(image).shape == (1, 100, 100)
+    assert record(network, image.to("meta")) == before[0]
+    MASKS.clear()
+
+
+def test_fake_tensors_do_not_take_the_place_of_weights() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 3))
+    weight, before = network[0].weight, network[0].weight.detach().clone()
+    for run in (
+        lambda: record(network, torch.empty(1, 3, 8, 8, device="meta")),
+        lambda: ledger(network, (3, 8, 8)),
+        lambda: memory(network, (3, 8, 8)),
+    ):
+        with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(ValueError, match="FakeTensorMode"):
+            run()
+    assert network[0].weight is weight and torch.equal(weight, before)
+    assert ledger(network, (3, 8, 8)).macs
 
 
 def test_settings_are_named_as_in_torch():

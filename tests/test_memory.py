@@ -304,6 +304,55 @@ def test_parameters_that_no_gradient_reaches_have_no_gradient_and_no_state():
     assert found.weights == sum(each.nbytes for each in network.parameters())
 
 
+class Ends(nn.Module):
+    """Two layers, whose outputs are returned in one way or another."""
+
+    def __init__(self, run: Callable[[nn.Module, nn.Module, Tensor], object]) -> None:
+        super().__init__()
+        self.run, self.one, self.two = run, nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> object:
+        return self.run(self.one, self.two, x)
+
+
+def without_gradient(layer: nn.Module, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return layer(x).relu_().mul_(layer.bias)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda one, two, x: (one(x), without_gradient(two, x)),
+        lambda one, two, x: (one(x), two(x).argmax(1)),
+        lambda one, two, x: (one(x), two(x) > 0),
+        lambda one, two, x: without_gradient(two, without_gradient(one, x)),
+        lambda one, two, x: two(one(x).mul_(2).relu_()),
+        lambda one, two, x: torch.zeros(len(x), 9).index_copy_(1, torch.arange(8), two(x)),
+    ],
+    ids="target argmax mask nothing all filled".split(),
+)
+def test_no_gradient_comes_from_outputs_that_require_none(run):
+    network = Ends(run)
+    ends = [each for each in tensors_in((network(torch.rand(2, 8)),)) if each.requires_grad]
+    with FlopCounterMode(display=False) as counter:
+        if ends:
+            sum(each.sum() for each in ends).backward()
+    found = memory(network, (8,), batch=2, training=True, optimizer="adam")
+    trained = [each.grad.nbytes for each in network.parameters() if each.grad is not None]
+    assert found.gradients == sum(trained)
+    assert found.optimizer_state == 2 * sum(trained) + 4 * len(trained)
+    assert 2 * sum(step.backward_macs for step in found.steps) == counter.get_total_flops()
+
+
+def test_a_tensor_that_the_network_makes_is_not_made_to_ask_for_its_backward_pass():
+    network = Ends(lambda one, two, x: one(x) * torch.randn(8, requires_grad=torch.is_grad_enabled()))
+    before = torch.get_rng_state()
+    found = memory(network, (8,), training=True)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not any("randn" in note for note in found.notes)
+
+
 def test_each_dtype_has_its_own_size():
     network = nn.Conv2d(3, 4, 3)
     network.register_buffer("flags", torch.ones(10, dtype=torch.bool))

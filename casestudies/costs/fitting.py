@@ -19,7 +19,7 @@ from torch import nn
 from casestudies.costs.reach import FACTORS, WINDOW_OPS
 from casestudies.costs.table import Image, Sizes, each_input, noun, shown
 from casestudies.graph import Graph, RecordingError, Value, in_one_line, record_or_stop, window_output
-from casestudies.hollow import NoContents
+from casestudies.hollow import EARLIER, NoContents
 
 # What the sizes of an input are called, by how many there are.
 FORMS = {
@@ -133,7 +133,7 @@ def record_image(network: nn.Module, image: Image, terms: Terms) -> tuple[Graph,
         if cause is None:
             raise
         cause.add_note(f"This happened in {error.call.path or 'the network'!r}, while its ledger was made.")
-        if isinstance(cause, NoContents):
+        if isinstance(cause, NoContents) and EARLIER not in str(cause):
             cause.add_note("casestudies.costs.total_macs counts the MACs of such a recording.")
         raise cause from None
     except ValueError as error:

@@ -497,6 +497,8 @@ def _asked(graph: Graph, op: Op, wanting: set[int]) -> int | None:
     """The MACs that torch counts in a backward pass on tensors without contents; None where it cannot."""
     from torch.utils.flop_counter import FlopCounterMode
 
+    if wanting.isdisjoint(op.reads):
+        return 0  # it only makes a tensor: torch would fill a real one, and draw numbers for it
     given: list[Tensor] = []
 
     def real(argument: Any) -> Any:
@@ -536,11 +538,11 @@ def _wanting(graph: Graph) -> set[int]:
 
 
 def _reached(graph: Graph) -> set[int]:
-    """The values that the gradient of the output reaches."""
+    """The values that a gradient reaches, from the outputs that require one."""
     if not graph.grad:
         return set()
     wanting = _wanting(graph)
-    wanted = set(graph.outputs)
+    wanted = {number for number in graph.outputs if graph.values[number].requires_grad} & wanting
     for op in reversed(graph.ops):
         if op.name != "detach" and not wanted.isdisjoint(op.outputs):
             wanted.update(value for value in op.reads if value in wanting)
