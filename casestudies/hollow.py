@@ -85,7 +85,7 @@ ELSEWHERE = (
 
 
 EARLIER = (
-    "a tensor of an earlier recording, which has no contents, was kept outside of the network's modules, as in a "
+    "a tensor without contents, of an earlier recording, was kept outside of the network's modules, as in a "
     "global dictionary or by functools.lru_cache; clear that cache, and run the network once on real tensors before "
     "it is recorded, so that the cache holds real ones"
 )

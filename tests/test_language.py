@@ -163,8 +163,10 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
             "2개 중 1번째 매개변수: 곱하는 것이 아니라 더하는 것.",
         ),
         (
-            "In each of the 4 cases compared in which `a` is not 4 times `b` and `c` is 1, and in no other:",
-            "비교한 경우 가운데 다음 조건에 맞는 4가지에서만(`a` 값이 `b`의 4배가 아님, `c` 값이 1):",
+            "In each of the 4 cases compared in which `a` is not 4 times `b` and `c` is 1, and in no other "
+            "(numbers and places are those of one):",
+            "비교한 경우 가운데 다음 조건에 맞는 4가지에서만(`a` 값이 `b`의 4배가 아님, `c` 값이 1, "
+            "수와 위치는 그중 하나의 것):",
         ),
         (
             "Yours behaves like `x`; asked for: `y`. The difference: the term `a` is missing; the result is a "

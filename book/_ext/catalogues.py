@@ -386,7 +386,9 @@ def phrases_of_differences() -> list[str]:
     found += [UNREGISTERED, "2nd", "3rd", "{1}th", "steps {1}", "before {1}", "select"]
     sides = ("{1} row and column", "{1} row", "{1} column", "{1} row and every {2} column")
     found += [f"subsampling to every {each}" for each in sides]
-    found += ["In each of the {1} cases compared in which {2}, and in no other:"]
+    found += [
+        "In each of the {1} cases compared in which {2}, and in no other (numbers and places are those of one):"
+    ]
     # How an output is related to the right one, and windows that are added up with weights.
     found += [name for names in relations.AXES.values() for name in names]
     found += [*relations.AFTERWARDS, "no dilation", "weights of pixels {1}", "weights {1}", "{1} each"]

@@ -132,7 +132,10 @@ def so_it_is(cases: Sequence[Made], holds: Sequence[bool], ask: Ask, settings: S
     """
     for condition in islice(conditions(cases, holds, settings), TRIED_CONDITIONS):
         if all(_needed(condition, each, cases, ask) for each in condition.literals):
-            return f"In each of the {sum(holds)} cases compared in which {condition.words}, and in no other:"
+            return (
+                f"In each of the {sum(holds)} cases compared in which {condition.words}, and in no other (numbers "
+                "and places are those of one):"
+            )
     return ""
 
 

@@ -132,7 +132,10 @@ def test_a_condition_is_told_only_where_further_cases_agree(turned: str) -> None
     cases = [made(one=k % 2, two=k % 2, other=k) for k in range(8)]
     holds = [k % 2 == 1 for k in range(8)]
     told = so_it_is(cases, holds, lambda k, like: bool(like.values[turned]))
-    assert told == f"In each of the 4 cases compared in which `{turned}` is not 0, and in no other:"
+    assert told == (
+        f"In each of the 4 cases compared in which `{turned}` is not 0, and in no other (numbers and places are "
+        "those of one):"
+    )
     assert so_it_is(cases, holds, lambda k, like: None) == ""
     assert so_it_is(cases, holds, lambda k, like: holds[k]) == ""
 
@@ -161,7 +164,7 @@ def test_what_depends_on_an_argument_is_told_of_that_argument_with_any_seed(seed
     report = check("nin/nin_block", SamePadding, seed=seed)
     assert report.differences
     for each in report.differences:
-        assert "`kernel_size` is not 1 and `padding` is 0" in each["when"]
+        assert "`padding` is 0" in each["when"]  # and the kernel, where a case has one of 1 pixel there
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 44])

@@ -414,7 +414,7 @@ def unpadded_steps(size: int, kernel: int, stride: int = 1, padding: int = 0) ->
 @pytest.mark.parametrize("seed", SEEDS)
 def test_in_which_calls_is_told(seed: int) -> None:
     found = check("lenet/conv_output_size", unpadded_steps, seed=seed).differences
-    assert "in which `stride` is not 1, and in no other:" in found[0]["when"]
+    assert "in which `stride` is not 1, and in no other (" in found[0]["when"]
     assert "`2 * padding` is missing" in found[0]["sentence"]
 
 

@@ -52,7 +52,7 @@ def test_and_in_the_place_of_or_is_told_with_the_cases_in_which_it_matters(seed:
     missing = [each for each in report.differences if "1×1 convolution" in each["asked"]]
     assert missing and {each["when"] for each in missing} == {
         "In each of the 4 cases compared in which `in_channels` is `out_channels` or `stride` is 1, but not both, "
-        "and in no other:"
+        "and in no other (numbers and places are those of one):"
     }
     assert "must match the size of tensor" in report.summary
     assert any(row["yours"] == "sum of 2 tensors (it stops here)" for row in report.layers)
