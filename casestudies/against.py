@@ -298,8 +298,8 @@ def against(
         ValueError: The network cannot be recorded: it has lazy layers that have not seen an input, it was made by
             torch.jit or torch.export, or it returns a set or an iterator. Or it cannot be copied for the tools.
         ValueError: No tool is named, or one that is unknown or not a string.
-        ValueError: Every tool failed, as torchinfo and fvcore do for a network on the meta device. A single tool
-            that is not installed counts as one that failed.
+        ValueError: Every tool failed, as torchinfo and fvcore do for a network on the meta device. This includes
+            asking for one tool that is not installed.
         RuntimeError: The network decides by the numbers in a tensor, or the image does not fit a layer whose shapes
             torch alone knows, as for `casestudies.ledger`.
         Exception: Any other error of the network's own is raised as it is.

@@ -41,8 +41,8 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
     the opset is 17. If onnxruntime is installed, the model and the network are compared on random images, in batches
     of 1, 2 and 5, to about 1e-3 of the largest output.
 
-    The batch size stays free, but decisions made in Python are frozen. Of a branch on numbers (``if x.sum() > 0``),
-    the model has only the side that was taken for two and three random images.
+    The batch size stays free, but decisions made in Python are frozen. Where the code branches on numbers
+    (``if x.sum() > 0``), only the branch taken for two and three random images is exported.
 
     Args:
         network: Any module that takes one tensor of images and returns one tensor of float32. It runs in evaluation,
@@ -59,7 +59,7 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
         ValueError: The network is on the meta device, or has lazy layers that have not seen an input.
         ValueError: The network returns anything but one tensor of float32, such as a complex one, or answers
             differently the next time.
-        ValueError: The network returns its images unchanged, unless a layer without modules inside it, such as
+        ValueError: The network returns its images unchanged, unless a module with none inside it, such as
             `nn.Identity`, passed them on.
         ValueError: An operation has no rule in `casestudies.onnx_rules.RULES`, or has settings that the rule does
             not know.

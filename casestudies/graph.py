@@ -126,9 +126,11 @@ class _Keyed:
 class Op(_Keyed):
     """One operation of torch: what it was given, and the values that it made.
 
-    *Names.* Operations that compute the same thing share a name. The trailing underscore of an in-place operation is
-    dropped (`relu_` is ``"relu"``), and so are leading ones (`_linalg_svd` is ``"linalg_svd"``). Several kernels have
-    one name: `native_batch_norm` is ``"batch_norm"``, and `_unsafe_view` is ``"view"``.
+    *Names.* The in-place and the out-of-place form of a function share a name, and so do its kernels. The trailing
+    underscore of an in-place operation is dropped (`relu_` is ``"relu"``), and so are leading ones (`_linalg_svd` is
+    ``"linalg_svd"``). Several kernels have one name: `native_batch_norm` is ``"batch_norm"``, and `_unsafe_view` is
+    ``"view"``. Different functions may compute the same thing under different names: `x.t()` is ``"t"``, and `x.T` is
+    ``"permute"``.
 
     *Changed tensors.* One kind of entry is no operation of torch. If a view of a tensor is written in place, and the
     tensor itself is read afterwards, an entry ``"changed"`` makes a new value, which stands for the tensor from then
@@ -187,7 +189,7 @@ class Held:
     shape: tuple[int, ...]  #: The shape of the tensor.
     dtype: str  #: The dtype by its name, such as ``"float32"``.
     requires_grad: bool  #: Whether it is trained, even if the graph was recorded without `grad`.
-    value: int | None  #: Its place in Graph.values; None if no operation reads it.
+    value: int | None  #: Its place in Graph.values; None if it is neither read nor returned.
     written: bool = (
         False  #: Whether the run changed it, as it does the statistics of a batch norm in training.
     )
@@ -216,10 +218,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constant(_Keyed):
-    """A tensor that the network made or held without calling it a buffer: its numbers, or a digest of them.
+    """A tensor that is neither input nor state nor result: its numbers, or a digest of them.
 
-    If there are more than `~casestudies.graph.LARGEST_CONSTANT` numbers, a digest (SHA-256) is kept in their place. A
-    tensor without contents has neither.
+    One that ``torch.tensor(...)`` makes in `forward` is a constant, for instance; what `torch.ones` makes there is
+    the result of an operation. If there are more than `~casestudies.graph.LARGEST_CONSTANT` numbers, a digest
+    (SHA-256) is kept in their place. A tensor without contents has neither.
     """
 
     value: int  #: The place of the tensor in Graph.values.
@@ -253,8 +256,9 @@ class Graph(_Keyed):
     #:
     #: - A tensor is a `~casestudies.graph.Ref`, and a tuple or list is a tuple.
     #: - A dictionary is a tuple of its values, without keys; so is a dataclass or another object that holds tensors.
-    #: - Numbers, strings and None stay as they are; a whole number of 2⁶⁴ or more in absolute value becomes a string.
-    #: - Anything else is the name of its class.
+    #: - Python's numbers, strings and None stay as they are; a whole number of 2⁶⁴ or more in absolute value becomes
+    #:   a string.
+    #: - Anything else is a string, mostly the name of its class.
     output: Argument
     #: All tensors of the run, that is, the inputs, the parameters and buffers that are read, the constants, and the
     #: results of operations.
@@ -270,7 +274,7 @@ class Graph(_Keyed):
     saved: tuple[int, ...] = field(default=(), compare=False)
     grad: bool = field(default=False, compare=False)  #: Whether gradients were recorded.
     #: The names of functions with a backward pass of their own (torch.autograd.Function), with ``"checkpoint"`` for
-    #: one that computes again what it did not keep. Empty without `grad`.
+    #: activation checkpointing. Empty without `grad`.
     functions: tuple[str, ...] = field(default=(), compare=False)
 
     def _key(self) -> tuple[Any, ...]:
@@ -595,9 +599,9 @@ def record(
     """Run a module once and write down what it computes.
 
     *On the meta device.* If any input is on the meta device, nothing is computed and no weight is copied: tensors
-    without contents stand for the module's weights. Give such an input the dtype of the weights. If the module
-    refuses one of another precision, it runs again with the input in theirs, and the graph writes ``"float32"`` for
-    the input and the weights.
+    without contents stand for the module's weights. Give such an input the dtype of the weights. If the weights
+    have another precision and the module refuses the input, it is run again with the input in the precision of the
+    weights, and the graph writes ``"float32"`` for both.
 
     *On other devices.* The module runs as usual, with its own weights. What it changes, such as the statistics of a
     batch norm, stays changed.
@@ -609,8 +613,8 @@ def record(
         grad: Whether to record which values require a gradient, and what autograd saves for the backward pass. By
             default the run is under `torch.no_grad()`.
         lines: Whether to record the line of code that asked for each operation; False by default.
-        call: What is called with the inputs in place of the module, as for arguments by name:
-            ``lambda x: module(x, flag=True)``. By default it is the module itself.
+        call: A function to call with the inputs in place of the module, for instance to pass keyword arguments:
+            ``lambda x: module(x, flag=True)``. By default the module itself is called.
 
     Returns:
         A `~casestudies.Graph`.

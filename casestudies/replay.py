@@ -69,9 +69,9 @@ def replay(
 
     Raises:
         TypeError: An argument is of another type.
-        ReplayError: A tensor is missing, or has another shape than the graph says.
-        ReplayError: A key of `known` is not the place of a value, or is that of an input, or of another value that no
-            operation makes.
+        ReplayError: A tensor is missing, is something else, or has another shape than the graph says.
+        ReplayError: A key of `known` is not the place of a value, or is the place of one that no operation makes,
+            such as an input.
         ReplayError: An operation is not among those that are replayed, or fails.
         ReplayError: A constant has more than `casestudies.graph.LARGEST_CONSTANT` numbers (register it as a buffer
             instead), or the graph exceeds one of the :ref:`limits <graph-limits>`.

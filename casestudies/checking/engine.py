@@ -75,16 +75,16 @@ def check(
 
     In a notebook, the report is displayed if the call is the last line of a cell.
 
-    An unknown part, an answer of the wrong kind and an answer that raises are no errors of `check`: the
+    An unknown part, an answer of the wrong kind and an answer that raises do not make `check` raise an error: the
     `~casestudies.checking.report.Report.state` and the `~casestudies.checking.report.Report.summary` of the report
     say what happened.
 
     The report opens at one hint step. In a notebook, the later steps open with a click. In a terminal, each further
-    call without `hints` that finds the same fault reveals one more step. A step that has nothing to say is passed
-    over.
+    call without `hints` that finds the same fault reveals one more step. A step that has nothing to say is skipped.
 
     Args:
-        part: The id of the part, ``"assignment/part"``, such as ``"resnet/basic_block"``.
+        part: The id of the part, ``"assignment/part"``, such as ``"resnet/basic_block"``. The keys of
+            ``casestudies.checking.parts.parts()`` are the ids of all parts.
         answer: The class or function itself, not a call of it.
         hidden: True marks the check that students do not see; the report is the same. If a graded cell calls both
             the visible and the hidden check, one check runs, and the worse of the two results counts. Default: False.

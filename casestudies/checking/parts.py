@@ -651,8 +651,8 @@ def part(
     elsewhere is found by checks in the same process. Declaring a part again, as by running a cell of a notebook once
     more, removes its mistakes: run the cells that declare them as well.
 
-    A block to repair that is handed in as it was given earns nothing. Its mistakes are not named, since finding them
-    is the exercise.
+    In a repair exercise (see `given`), a block that is handed in unchanged earns nothing. Its mistakes are not named,
+    since finding them is the exercise.
 
     Args:
         id: The id of the part, ``"assignment/part"``, with a-z, 0-9 and _ only in both.

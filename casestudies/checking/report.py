@@ -21,8 +21,8 @@ class Criterion:
     #: The points that it earned, for a block in proportion to the cases that are correct.
     points: float
     possible: float  #: The most that it can earn.
-    #: Whether all of it is correct. If it earns nothing all the same, `message` says why, or `Report.summary` for a
-    #: block that was handed in as it was given.
+    #: Whether all of it is correct. If it is correct and still earns nothing, `message` says why. For a block to
+    #: repair that was handed in unchanged, `Report.summary` says so instead.
     passed: bool
     #: The first difference, with its case or call, or the reason why nothing was earned. It is ``""`` if all points
     #: were earned, or those of `points_if_recognised`.
@@ -32,7 +32,7 @@ class Criterion:
 
 
 class LayerRow(TypedDict):
-    """A dictionary for one line of the two columns of layers, such as ``report.layers[0]["yours"]``."""
+    """One row of the side-by-side table of layers, as a dictionary, such as ``report.layers[0]``."""
 
     asked: str  #: The layer that is asked for; ``""`` if there is none.
     yours: str  #: The layer that was written; ``""`` if there is none.
@@ -40,10 +40,10 @@ class LayerRow(TypedDict):
 
 
 class OtherCase(TypedDict):
-    """A dictionary for a later case that shows something more."""
+    """A further case that reveals differences the first one does not, as a dictionary."""
 
     case: str  #: The case, written as `Report.case` is.
-    layers: list[LayerRow]  #: The two columns of layers, as in `Report.layers`.
+    layers: list[LayerRow]  #: The table of layers, as in `Report.layers`.
     differences: list[dict[str, str]]  #: The differences, as in `Report.differences`.
 
 
@@ -71,11 +71,11 @@ class Report:
     ('padding_ignored', 'The padding does not enter the result.')
     """
 
-    part: str  #: The id of the part, ``"assignment/part"``, as it was passed to `~casestudies.check`.
+    part: str  #: The id that was passed to `~casestudies.check`, as text.
     possible: float  #: The points that the part is worth; 0 for an unknown part.
     #: The seed with which `~casestudies.check` repeats the random choices; 0 for an unknown part.
     seed: int
-    title: str = ""  #: The title of the part, as it is declared.
+    title: str = ""  #: The title of the part as declared, or ``"Unknown part"``.
     #: The place in the book that explains the part, such as ``"resnet.html#eq-residual"``; ``""`` if there is none.
     see: str = ""
     #: The points that were earned, all of `possible` only if everything is correct. Otherwise they are the sum over
@@ -106,7 +106,8 @@ class Report:
     #: parameters, evaluation, training and gradients, as far as they are worth points in this part.
     criteria: list[Criterion] = field(default_factory=list)
     #: The known mistakes that explain the answer, each a dictionary with ``id``, ``text`` (the sentence that students
-    #: read) and ``see``. Of several mistakes that each explain the answer alone, the first two are listed.
+    #: read) and ``see``. Of several mistakes that each explain the answer on their own, the first two are
+    #: listed.
     recognised: list[dict[str, str]] = field(default_factory=list)
     #: What the answer was compared on, for a block the cases, such as ``"BasicBlock(6, 6) on 3×6×5×8"``, and for a
     #: function the titles of its groups.
@@ -124,13 +125,14 @@ class Report:
     #:
     #: For a function, the list may be empty although mistakes are recognised.
     differences: list[dict[str, str]] = field(default_factory=list)
-    #: The layers of a block, asked for and written, line by line; empty for a function.
+    #: The layers of a block, those asked for beside those written, row by row; empty for a function.
     layers: list[LayerRow] = field(default_factory=list)
-    #: Other cases of a block that show something more.
+    #: Further cases of a block that reveal differences which the first does not.
     others: list[OtherCase] = field(default_factory=list)
     #: A sentence on where to look, or the symptom itself if no layer can be named; it may be ``""``.
     place: str = ""
-    alternatives: bool = False  #: Whether each of the mistakes in `recognised` explains the answer alone.
+    #: Whether each of the mistakes in `recognised` explains the answer on its own.
+    alternatives: bool = False
     notes: list[str] = field(default_factory=list)  #: Sentences for the student that cost no points.
     #: The hint step at which the report opens, ``"symptom"``, ``"place"``, ``"mistake"`` or ``"all"``; ``"all"`` for
     #: a report that `~casestudies.check` did not make.

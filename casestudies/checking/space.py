@@ -401,7 +401,7 @@ def any_of(*values: Any) -> AnyOf:
 
     A check asks about some of the values. Choose values for which a block should behave alike, such as several odd
     sides. If they lie on different sides of a condition, each check asks about both sides, though not about every
-    pair with the levels of other arguments.
+    pair of a value with a level of another argument.
 
     Args:
         *values: The values, each an argument of its own. There must be at least one.

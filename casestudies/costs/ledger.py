@@ -35,12 +35,11 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
     Args:
         network: Any module. Its own mode, training or evaluation, stays as it was.
         image: The sizes of one image without the batch, (channels, height, width); (3, 224, 224) by default,
-            whichever network it is, so pass the 600 pixels of efficientnet_b7 yourself. For a
-            network that takes something else, pass the sizes of that, such as (channels, frames, height, width) for
-            a video; for a network with several inputs, a tuple with the sizes of each. Sizes may also be a list, a
-            torch.Size or an array.
-        training: Whether the network runs as in training, in which `googlenet_aux`, for example, pays for its
-            auxiliary heads too; by default it runs as in evaluation.
+            whatever the network; for efficientnet_b7 pass (3, 600, 600). For a network that takes something else,
+            pass the sizes of that, such as (channels, frames, height, width) for a video; for a network with several
+            inputs, a tuple with the sizes of each. Sizes may also be a list, a torch.Size or a one-dimensional array.
+        training: Whether the network runs as in training, where the ledger of `googlenet_aux`, for example, counts
+            its auxiliary heads too; by default it runs as in evaluation.
 
     Returns:
         A `casestudies.costs.Ledger`, which prints as a table and shows as one in a notebook.

@@ -81,7 +81,7 @@ class Memory:
     optimizer: str  #: The name of the optimizer; ``""`` in evaluation.
     weights: int  #: The bytes of the parameters.
     buffers: int  #: The bytes of the buffers, such as running statistics.
-    #: The bytes of the gradients, of parameters that require one and on which the output depends; 0 in evaluation.
+    #: The bytes of the gradients, for parameters that require one and that the output depends on; 0 in evaluation.
     gradients: int
     optimizer_state: int  #: The bytes that the optimizer keeps between steps; 0 in evaluation.
     #: The bytes that autograd keeps between the passes, with the images, without weights and buffers; None if not
@@ -90,7 +90,7 @@ class Memory:
     #: The most bytes that the activations, with the images, occupy at any one time in the forward pass.
     peak: int
     steps: tuple[Step, ...]  #: The steps, in the order of use.
-    #: The MACs that torch's flop counter counts too much, for the weight gradients of grouped convolutions.
+    #: The MACs by which torch's flop counter overcounts the weight gradients of grouped convolutions.
     miscounted: int = 0
     #: Sentences on what is not known, and on what torch's flop counter counts differently, apart from `miscounted`.
     notes: tuple[str, ...] = ()
@@ -229,8 +229,8 @@ def memory(
     `casestudies.ledger`. Each tensor has the bytes of its own dtype, and the images have that of the weights, so
     that a network in float16 takes half. (The ledger counts in fp32 whatever the dtype.)
 
-    What autograd saves depends on torch's kernel for each operation; here that is the CPU's. If the kernel does not
-    reveal it, as with an LSTM, a note says so. `~casestudies.costs.memory.Memory.saved`,
+    What autograd saves depends on torch's kernel for each operation; the figures here are for the CPU's kernels. If
+    a kernel does not reveal it, as with an LSTM, a note says so. `~casestudies.costs.memory.Memory.saved`,
     `~casestudies.costs.memory.Memory.activations` and `~casestudies.costs.memory.Memory.total` are then None, and the
     peak and the figures of the steps are lower bounds.
 
@@ -240,7 +240,7 @@ def memory(
     Args:
         network: Any module. Its own mode, training or evaluation, stays as it was.
         image: The sizes of one image without the batch, (channels, height, width), or of whatever else
-            `casestudies.ledger` takes; (3, 224, 224) by default, whichever network it is.
+            `casestudies.ledger` takes; (3, 224, 224) by default, whatever the network.
         batch: The number of images; 1 by default.
         training: Whether the network is trained; False by default.
         optimizer: With `training`, one of ``"sgd"``, ``"momentum"`` (the default), ``"adam"`` and ``"adamw"``.
@@ -250,7 +250,8 @@ def memory(
 
     Raises:
         TypeError: `network` is not a module, or `training` is not True or False.
-        ValueError: The sizes in `image` are not whole numbers of at least 1, or `batch` is not one.
+        ValueError: The sizes in `image` are not whole numbers of at least 1, or `batch` is not a whole number of at
+            least 1.
         ValueError: `optimizer` is unknown, or is given without `training`.
         ValueError: The image does not fit the network; the message is that of `casestudies.ledger`.
         ValueError: A batch norm in training is left with one number per channel; pass a larger `batch`.

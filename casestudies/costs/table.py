@@ -65,8 +65,9 @@ class Row:
     RReLU(inplace=True) make tensors on the way, and so have a count.
 
     *The whole image.* After some operations, such as global pooling or a GroupNorm, each position sees the whole
-    image. From there on the receptive field no longer grows. The jump is then how far away the next image would begin
-    if images lay side by side.
+    image. From there on the receptive field no longer grows, and the jump stays what the first such operation makes
+    it, the side of the grid before it times the jump there. A convolution that covers its whole input leaves the jump
+    as it was.
     """
 
     layer: str  #: The path of the module in the network, such as ``"stages.0.1.residual.0.0"``.

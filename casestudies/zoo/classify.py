@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @cache
 def class_names() -> tuple[str, ...]:
-    """Name the 1,000 classes of ILSVRC-2012, the ImageNet challenge of 2012.
+    """Name the 1000 classes of ILSVRC-2012, the ImageNet challenge of 2012.
 
     ImageNet describes a class by a synset of WordNet, a set of words that mean the same; nearly every class has the
     first of these as its name. Two names that would be ambiguous carry a qualifier, ``"crane (bird)"`` and

@@ -177,9 +177,9 @@ def preprocess(image: PIL.Image.Image | str | Path, name: str) -> Tensor:
     """Prepare a photograph for a pretrained network.
 
     The image is rotated according to its EXIF data, in which a camera notes how it was held, and converted to RGB.
-    The shorter side is resized, a square is cut from the middle, and the channels are normalised, all with the
-    values of the network's weights. Pillow's conversion to RGB drops the alpha channel of a transparent image, and
-    clips numbers of more than 8 bits (modes I, I;16 and F) at 255: scale those first.
+    The shorter side is resized, a square is cut from the middle, and the channels are normalised, with the sizes,
+    mean and deviation that belong to the network's weights. Pillow's conversion to RGB drops the alpha channel of a
+    transparent image, and clips numbers of more than 8 bits (modes I, I;16 and F) at 255: scale those first.
 
     Args:
         image: The path of an image file, or an image of Pillow.

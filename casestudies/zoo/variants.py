@@ -251,7 +251,7 @@ def names() -> list[str]:
     The command ``casestudies networks`` lists them too, with year, parameters and MACs.
 
     Returns:
-        The names, from ``"lenet5"``, ``"alexnet"`` and ``"vgg16"`` to ``"efficientnet_lite0"``.
+        The names, from ``"lenet5"`` to ``"efficientnet_lite0"``.
 
     >>> [name for name in names() if name.startswith("alexnet")]
     ['alexnet', 'alexnet_2012', 'alexnet_2012_ungrouped']
