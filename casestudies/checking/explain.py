@@ -8,12 +8,11 @@ the explanation. Else nothing is said. Points never depend on any of this.
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, prod
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +65,7 @@ def read(answer: Recorded, expected: Graph) -> Graph | None:
     except ValueError:
         return None
     size, right = (
-        sum(value.numel for value in each.values) + sum(math.prod(held.shape) for held in each.state)
+        sum(value.numel for value in each.values) + sum(prod(held.shape) for held in each.state)
         for each in (graph, expected)
     )
     if size > ROOM + ROOM_PER_NUMBER * right:

@@ -44,15 +44,11 @@ LARGE = 4  # times as many numbers as the answer has
 DEEP = 3  # lists in lists; an edit may put one into itself
 MOST_USES = 5  # of an argument of which any may be its default
 LARGEST = 1e30  # number of an answer
-MOST_TERMS, MOST_FACTORS = (
-    4,
-    400,
-)  # of sums in which two factors may be changed, and edits that may change them
+# Of sums in which two factors may be changed, and edits that may change them.
+MOST_TERMS, MOST_FACTORS = 4, 400
 MOST_ITEMS = 4  # of an answer that are looked at one by one
-LIGHT, MOST_NEUTRAL = (
-    1.3,
-    160,
-)  # of edits that change nothing alone and are tried by twos: the weight, and how many
+# Of edits that change nothing alone and are tried by twos: the weight, and how many.
+LIGHT, MOST_NEUTRAL = 1.3, 160
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,9 +243,8 @@ class Several:
     apart: Sequence[
         tuple[Sequence[Any], Mapping[str, Any]]
     ] = ()  # calls that tell edits apart, beside that one
-    verify_item: Callable[[tuple[Edit, ...], int], bool] | None = (
-        None  # of an answer of several numbers, one of them
-    )
+    # As `verify`, of one number of an answer of several.
+    verify_item: Callable[[tuple[Edit, ...], int], bool] | None = None
     alone_only: bool = False
     cost: float = field(init=False)
     moves: list[Move] = field(init=False)

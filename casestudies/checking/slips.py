@@ -391,9 +391,8 @@ class Search:
     function: Callable[..., Any]
     calls: Sequence[Known]
     gives_all: Callable[[Callable[..., Any]], bool]
-    otherwise: Callable[[], bool] = lambda: (
-        False
-    )  # whether it is explained otherwise: asked before the longer searches
+    # Whether it is explained otherwise: asked before the longer searches.
+    otherwise: Callable[[], bool] = lambda: False
     quick: bool = True  # the values can be compared by themselves, before `gives_all` is asked
     ordered: list[Known] = field(init=False)
     enough: int = field(init=False, default=MOST_KEPT)

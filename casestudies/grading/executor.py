@@ -138,9 +138,8 @@ class Runner:
         self.alone = alone  # nothing else is graded now, and this is the last try
         self.at = 0  # the cell that is run
         self.ran_out: set[int] = set()  # cells that came to the end of their time, or whose checks did
-        self.waited = (
-            ""  # said of a cell that is not graded, in which the clock ran out though it computed little
-        )
+        # What is said of a cell that is not graded, in which the clock ran out though it computed little.
+        self.waited = ""
         self.files = {whole(name): base64.b64encode(data).decode() for name, data in own_files(files).items()}
         self.spent = 0.0  # seconds of the children that have ended
         self.computed = 0.0  # and of processor time alone

@@ -501,13 +501,11 @@ class Student:
         self._dying: Told | None = None  # what the server told of its end
         self._started = time.monotonic()
         self._spent = 0.0  # seconds of processor time, as last seen
-        self._idle = (
-            0.0  # seconds in which it was idle, though it was asked something, without the latest question
-        )
+        # Seconds in which it was idle, though it was asked something, without the latest question.
+        self._idle = 0.0
         self._asked: float | None = None  # when it was asked what it has not answered yet
-        self._idle_before: tuple[float, float] | None = (
-            None  # what it was idle before that, and this process busy
-        )
+        # How long it was idle before that, and this process busy.
+        self._idle_before: tuple[float, float] | None = None
         self._crowded = False  # whether its group was found full when it ended
         connection.setblocking(False)
 
