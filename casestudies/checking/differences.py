@@ -623,7 +623,7 @@ class _Alignment:
             return Difference(asked, yours, where, sentence, about=("swapped", one.kind, other.kind))
         sentence = f"{_capital(ordinal(self.asked, a))} {self._clauses(a, b)}."
         if self._changed_settings(a, b) == ["weights"] and other.setting("weights") == UNREGISTERED:
-            asked, yours = one.kind, f"{one.kind}, {UNREGISTERED}"  # whatever else is set
+            asked, yours = _name(one), f"{_name(one)}, {UNREGISTERED}"  # whatever else is set
         return Difference(
             asked, yours, where, sentence, about=("changed", one.kind, *self._changed_settings(a, b))
         )
@@ -1139,22 +1139,16 @@ def _a(text: str) -> str:
     return f"an {text}" if text.startswith(("ad", "ab", "ex", "ELU")) else f"a {text}"
 
 
-def _number_of(layers: Layers, place: int) -> tuple[int, int]:
-    """Which of its kind a layer is, and of how many."""
-    alike = [i for i, layer in enumerate(layers) if layer.kind == layers[place].kind]
-    return alike.index(place) + 1, len(alike)
-
-
 def ordinal(layers: Layers, place: int) -> str:
-    """A layer by its rank: "batch norm 2 of 3"; "the ReLU" where it is the only one."""
-    layer = layers[place]
-    name = f"{_sides_of(layer)}{layer.written or layer.kind}"
-    rank, count = _number_of(layers, place)
-    return f"the {name}" if count == 1 else f"{name} {rank} of {count}"
+    """A layer by its rank among those of its name: "batch norm 2 of 3"; "the ReLU" where it is the only one."""
+    name = _name(layers[place])
+    alike = [i for i, layer in enumerate(layers) if _name(layer) == name]
+    return f"the {name}" if len(alike) == 1 else f"{name} {alike.index(place) + 1} of {len(alike)}"
 
 
-def _sides_of(layer: Layer) -> str:
-    return f"{_pair(layer.setting('kernel'))} " if layer.setting("kernel") else ""
+def _name(layer: Layer) -> str:
+    sides = f"{_pair(layer.setting('kernel'))} " if layer.setting("kernel") else ""
+    return f"{sides}{layer.written or layer.kind}"
 
 
 def _output(layers: Layers, place: Any) -> str:

@@ -142,7 +142,7 @@ def test_each_case_adds_what_the_cases_before_it_do_not_show():
     said = {each["case"]: each["sentence"] for each in report.differences}
     assert said == {
         "BasicBlock(6, 6) on 3×6×7×5": "LeakyReLU, slope 0.01 stands in the place of ReLU, after the sum.",
-        "BasicBlock(4, 4, 2) on 4×4×8×6": "Batch norm is missing after 1×1 convolution 3 of 3.",
+        "BasicBlock(4, 4, 2) on 4×4×8×6": "Batch norm is missing after the 1×1 convolution.",
     }
     assert [report.case, *(each["case"] for each in report.others)] == list(said)
     for shown in (report.text(), report.html(), report.summary):

@@ -75,12 +75,12 @@ class CifarResNet(nn.Module):
         (
             "nin/nin_block",
             WithAFirstLayer,
-            [f"1×1 convolution 2 of 3 {UNFOUND}", f"1×1 convolution 3 of 3 {UNFOUND}"],
+            [f"1×1 convolution 1 of 2 {UNFOUND}", f"1×1 convolution 2 of 2 {UNFOUND}"],
         ),
         (
             "resnet/basic_block",
             BasicBlock,
-            [f"1×1 convolution 3 of 3 {UNFOUND}", f"Batch norm 3 of 3 {UNFOUND}"],
+            [f"The 1×1 convolution {UNFOUND}", f"Batch norm 3 of 3 {UNFOUND}"],
         ),
     ],
     ids=["all in a list", "some in a list", "in a closure"],
