@@ -182,28 +182,28 @@ def read_elsewhere(asked: Layers, yours: Layers) -> tuple[int, Comparison] | Non
     where that may be said of several of them."""
     numbers: dict[Any, int] = {}
     mine, theirs = (_signatures(layers, numbers) for layers in (asked, yours))
-    found: dict[tuple[int, int], tuple[int, int, int]] = {}  # by what is said: equal branches are as good
+    # By what is said: equal branches are as good.
+    found: dict[tuple[int, int], tuple[int, int, int, int, int]] = {}
     for place, layer in enumerate(asked):
         a, b = place, len(yours) - 1
         while layer.kind != "input" and asked[a].label == yours[b].label:
-            if len(asked[a].reads) != 1 or len(yours[b].reads) != 1:
+            parted = _parted(asked[a], yours[b], mine, theirs)
+            if parted is None:
                 break
-            wanted, given = asked[a].reads[0], yours[b].reads[0]
-            if mine[wanted] == theirs[given]:
-                break
+            wanted, given = parted
             # A layer that is there already is not the one that reads something else.
             if (
                 theirs[given] in mine
                 and mine[a] not in theirs
                 and asked[wanted].shape[1:] != yours[given].shape[1:]
             ):
-                found.setdefault((b, mine[wanted]), (place, a, b))
+                found.setdefault((b, mine[wanted]), (place, a, b, wanted, given))
                 break
             a, b = wanted, given
     if len(found) != 1:
         return None
-    ((place, a, b),) = found.values()
-    read, wanted_read = _output(yours, yours[b].reads[0]), _output(asked, asked[a].reads[0])
+    ((place, a, b, wanted, given),) = found.values()
+    read, wanted_read = _output(yours, given), _output(asked, wanted)
     name = ordinal(yours, b)
     sentence = f"{_capital(name)} reads {read}; it is asked to read {wanted_read}."
     told = Difference(
@@ -217,6 +217,27 @@ def read_elsewhere(asked: Layers, yours: Layers) -> tuple[int, Comparison] | Non
         if layer.kind != "input"
     ]
     return place, Comparison((told,), tuple(rows), True)
+
+
+def _parted(
+    one: Layer, other: Layer, mine: Sequence[int], theirs: Sequence[int]
+) -> tuple[int, int] | None:
+    """The one thing that two layers read of which the signatures differ; None where it is none, or several."""
+    if len(one.reads) != len(other.reads):
+        return None
+    if one.kind in COMMUTATIVE:
+        both = Counter(mine[each] for each in one.reads), Counter(theirs[each] for each in other.reads)
+        gone, come = both[0] - both[1], both[1] - both[0]
+        pairs = list(
+            zip(
+                [each for each in one.reads if gone[mine[each]]],
+                [each for each in other.reads if come[theirs[each]]],
+                strict=False,
+            )
+        )
+    else:
+        pairs = [(a, b) for a, b in zip(one.reads, other.reads, strict=True) if mine[a] != theirs[b]]
+    return pairs[0] if len(pairs) == 1 else None
 
 
 def until_layer(layers: Layers, last: int) -> Layers:
@@ -545,6 +566,12 @@ class _Alignment:
         gone = {self.asked[a].kind for a in (*missing, *(a for a, _ in swapped))}
         come = {self.yours[b].kind for b in (*extra, *(b for _, b in swapped))}
         certain &= not (gone | come >= products and gone & products and come & products)
+        # Nobody writes a layer in the place of the input: the edit is shorter than what was done, but it is not that.
+        certain &= not any(
+            "input" in (self.asked[a].kind, self.yours[b].kind)
+            for a, b in self.pairs.items()
+            if self.asked[a].kind != self.yours[b].kind
+        )
         # Where a junction is missing and another like it is there, the edit says little about what was done.
         certain &= not any(
             self.asked[a].label == self.yours[b].label and len(self.asked[a].reads) > 1
