@@ -21,6 +21,7 @@ from casestudies.checking.layers import (
     NORMS,
     POOLS,
     UNREGISTERED,
+    WITH_PARAMETERS,
     Layer,
 )
 from casestudies.checking.remembered import Aligned, digest, recalled, remember
@@ -147,9 +148,14 @@ def compare_until(
     yours: Layers,
     equal: Callable[[Layer, Layer], bool] = lambda one, other: False,
     work: Work | None = None,
+    whole: bool = False,
 ) -> tuple[int, Comparison] | None:
     """What differs up to the last of the student's layers, and at which of the asked ones that is: at the one that
-    needs the smallest edit, and of several at the one that as many layers lead to."""
+    needs the smallest edit, and of several at the one that as many layers lead to.
+
+    `whole`: the student's block has the weights that are asked for, and so no layer with weights is one too many: it
+    has come to a place that the same ones lead to, if there is one.
+    """
     if max(len(asked), len(yours)) > MOST_LAYERS:
         return None
     work = work or Work()
@@ -157,8 +163,12 @@ def compare_until(
     try:
         found = _Alignment(asked, yours, equal, work, remembered=False)  # it is asked for further distances
         count = found.below[1][last].bit_count()
+        places = [place for place, layer in enumerate(asked) if layer.kind != "input"]
+        if whole:
+            made = _weights_below(yours, last)
+            places = [place for place in places if _weights_below(asked, place) == made] or places
         place = min(
-            (place for place, layer in enumerate(asked) if layer.kind != "input"),
+            places,
             key=lambda place: (
                 found.distance(place, last)[0] + OTHER_END * (asked[place].kind != yours[last].kind),
                 abs(found.below[0][place].bit_count() - count),
@@ -217,6 +227,17 @@ def read_elsewhere(asked: Layers, yours: Layers) -> tuple[int, Comparison] | Non
         if layer.kind != "input"
     ]
     return place, Comparison((told,), tuple(rows), True)
+
+
+def _weights_below(layers: Layers, last: int) -> Counter[Any]:
+    """The weights of the layers that lead to one, and of itself, by their sizes."""
+    found = [layers[place] for place in _members(_below(layers)[last])]
+    names = ("kernel", "in", "out", "groups", "channels", "size")
+    return Counter(
+        (layer.kind, *map(layer.setting, names))
+        for layer in found
+        if layer.kind in WITH_PARAMETERS and not layer.setting("weights")
+    )
 
 
 def _parted(
