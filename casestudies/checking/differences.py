@@ -201,9 +201,11 @@ def read_elsewhere(asked: Layers, yours: Layers) -> tuple[int, Comparison] | Non
             if parted is None:
                 break
             wanted, given = parted
-            # A layer that is there already is not the one that reads something else.
+            # A layer that is there already is not the one that reads something else, and where what it should read
+            # is nowhere, that is missing.
             if (
                 theirs[given] in mine
+                and mine[wanted] in theirs
                 and mine[a] not in theirs
                 and asked[wanted].shape[1:] != yours[given].shape[1:]
             ):
@@ -601,17 +603,8 @@ class _Alignment:
         )
 
         found: list[tuple[float, Difference]] = [*self._all_changed(changed), *self._all_exchanged()]
-        moved: set[int] = set()
-        left: list[int] = []
-        for b in extra:
-            from_here = next(
-                (a for a in missing if a not in moved and self.asked[a].label == self.yours[b].label), None
-            )
-            if from_here is not None and self.yours[b].kind != "detach":
-                moved.add(from_here)
-                found.append((b, self._moved(from_here, b)))
-            else:
-                left.append(b)
+        moved, left = self._nearest(missing, extra)
+        found += [(b, self._moved(a, b)) for a, b in moved.items()]
         found += _repeated(
             [(b, self._extra(b), words(self.yours[b])) for b in left],
             lambda words, times, where: (
@@ -622,11 +615,26 @@ class _Alignment:
             [(self._after(a), self._missing(a), words(self.asked[a])) for a in missing if a not in moved],
             lambda words, times, where: f"{_capital(words)} is missing {times} times, first {where}.",
         )
-        found += [(b, difference) for b, difference in self._wiring(missing, extra, back)]
+        wired = self._wiring(missing, extra, back)
+        found += wired
         found.sort(key=lambda each: each[0])
-        return Comparison(
-            tuple(difference for _, difference in found), tuple(self._rows(back, extra, missing)), certain
-        )
+        joints = {back[b] for b, difference in wired if difference.about == ("wired", "concatenation")}
+        rows = self._rows(back, extra, missing, joints)
+        return Comparison(tuple(difference for _, difference in found), tuple(rows), certain)
+
+    def _nearest(self, missing: list[int], extra: list[int]) -> tuple[dict[int, int], list[int]]:
+        """Which of the missing layers stands elsewhere, {it: where}, the nearest first, and what is too many."""
+        pairs = [
+            (a, b)
+            for a in missing
+            for b in extra
+            if self.asked[a].label == self.yours[b].label and self.yours[b].kind != "detach"
+        ]
+        moved: dict[int, int] = {}
+        for a, b in sorted(pairs, key=lambda pair: (abs(self._after(pair[0]) - pair[1]), pair[1])):
+            if a not in moved and b not in moved.values():
+                moved[a] = b
+        return moved, [b for b in extra if b not in moved.values()]
 
     def _after(self, a: int) -> float:
         """Where a missing layer would stand among the student's."""
@@ -641,17 +649,17 @@ class _Alignment:
             if one.kind != two.kind:
                 swapped.append((float(b), difference, (words(one), words(two))))
             else:
-                other.append((float(b), difference, (one.kind, self._clauses(a, b))))
+                other.append((float(b), difference, (_family(one), self._clauses(a, b))))
+        differ = Counter(kind for _, _, (kind, _) in other)
 
         def each(key: tuple[str, str], times: int, where: str) -> str:
             kind, clauses = key
-            of = sum(layer.kind == kind for layer in self.asked)
-            who = (
-                f"Each of the {of} {kind}s"
-                if times == of
-                else f"{times} of the {of} {kind}s differ, first {where}: each"
-            )
-            return f"{who} {clauses}."
+            of = sum(_family(layer) == kind for layer in self.asked)
+            if times == of:
+                return f"Each of the {of} {kind}s {clauses}."
+            if differ[kind] > times:  # others differ in another way
+                return f"{times} of the {of} {kind}s differ in one way, first {where}: each {clauses}."
+            return f"{times} of the {of} {kind}s differ, first {where}: each {clauses}."
 
         return [
             *_repeated(
@@ -669,7 +677,9 @@ class _Alignment:
         if one.kind != other.kind:
             sentence = f"{_capital(yours)} stands in the place of {asked}, {where}."
             return Difference(asked, yours, where, sentence, about=("swapped", one.kind, other.kind))
-        sentence = f"{_capital(ordinal(self.asked, a))} {self._clauses(a, b)}."
+        # By the name that the student's column gives it, where it is another one.
+        name = ordinal(self.asked, a) if one.written == other.written else ordinal(self.yours, b)
+        sentence = f"{_capital(name)} {self._clauses(a, b)}."
         if self._changed_settings(a, b) == ["weights"] and other.setting("weights") == UNREGISTERED:
             asked, yours = one.kind, f"{one.kind}, {UNREGISTERED}"  # whatever else is set
         return Difference(
@@ -797,7 +807,10 @@ class _Alignment:
             result.append((b, Difference(asked, yours, place_of(self.yours, b), text, about=about)))
         return result
 
-    def _rows(self, back: dict[int, int], extra: list[int], missing: list[int]) -> list[Row]:
+    def _rows(
+        self, back: dict[int, int], extra: list[int], missing: list[int], turned: set[int]
+    ) -> list[Row]:
+        """The two columns; `turned` are asked layers that join the right tensors in another order."""
         order: list[tuple[float, int, Row]] = []
         for b, layer in enumerate(self.yours):
             a = back.get(b)
@@ -807,7 +820,10 @@ class _Alignment:
                 order.append((b, 1, Row("", _line(self.yours, b), False)))
             else:
                 same = _same(self.asked[a], layer) or a in self.by_value
-                order.append((b, 0, Row(_line(self.asked, a), _line(self.yours, b), same)))
+                # Where it reads something else, the layer is the same, and no more.
+                alone = same and _source(self.asked, a) != _source(self.yours, b)
+                same &= a not in turned
+                order.append((b, 0, Row(_line(self.asked, a, alone), _line(self.yours, b), same)))
         for a in missing:
             order.append((self._after(a), 0, Row(_line(self.asked, a), "", False)))
         return [row for _, _, row in sorted(order, key=lambda each: each[:2])]
@@ -1189,8 +1205,14 @@ def _a(text: str) -> str:
 
 def _number_of(layers: Layers, place: int) -> tuple[int, int]:
     """Which of its kind a layer is, and of how many."""
-    alike = [i for i, layer in enumerate(layers) if layer.kind == layers[place].kind]
+    family = _family(layers[place])
+    alike = [i for i, layer in enumerate(layers) if _family(layer) == family]
     return alike.index(place) + 1, len(alike)
+
+
+def _family(layer: Layer) -> str:
+    """What it is counted among: all that the columns call convolutions, say, whichever is a linear layer by kind."""
+    return "convolution" if layer.written.endswith("convolution") else layer.kind
 
 
 def ordinal(layers: Layers, place: int) -> str:
@@ -1225,14 +1247,22 @@ def place_of(layers: Layers, place: int) -> str:
     return f"after {joined(names)}"
 
 
-def _line(layers: Layers, place: int) -> str:
+def _source(layers: Layers, place: int) -> str:
+    """Where a layer reads from, if that is not the line above it."""
     layer = layers[place]
-    previous = place - 1
+    if layer.kind in JUNCTIONS or not layer.reads or layer.reads == (place - 1,):
+        return ""
+    return "the input" if layers[layer.reads[0]].kind == "input" else "an earlier layer"
+
+
+JUNCTIONS = {"sum", "difference", "product", "concatenation"}
+
+
+def _line(layers: Layers, place: int, alone: bool = False) -> str:
+    """A line of a column; of the layer `alone`, it does not tell what that reads."""
+    layer = layers[place]
     text = words(layer)
-    if layer.kind in ("sum", "difference", "product", "concatenation"):
-        rank = [_output(layers, each).removeprefix("what ").removesuffix(" gives") for each in layer.reads]
-        return f"{text} of {len(rank)} tensors"
-    if layer.reads and layer.reads != (previous,):
-        source = "the input" if layers[layer.reads[0]].kind == "input" else "an earlier layer"
-        return f"{text}, from {source}"
-    return text
+    if layer.kind in JUNCTIONS:
+        return f"{text} of {len(layer.reads)} tensors"
+    source = "" if alone else _source(layers, place)
+    return f"{text}, from {source}" if source else text
