@@ -223,6 +223,7 @@ class Observation:
     alike: float = 0.0  # which share of the reference's numbers it gives there, at best
     unsound: bool = False  # the reference itself gives something with these values that is no number
     regrouped: bool = False  # its slots are others than what it keeps, which its state holds as well
+    kept: list[Slot] | None = None  # where they are others: those that it keeps
     certain: bool = False  # that it is wrong, whichever of its weights stands for which
     common: Common = field(default_factory=Common)  # of candidates that are run with its weights
     # Asks, once, whether its operations read its weights as they are kept: see `layouts`.
@@ -1364,7 +1365,7 @@ def _wrong_in_any_layout(
         view, difference = _nearest_view(seen_again[index], factory) or (seen_again[index], found[index])
         seen_again[index] = replace(view, certain=True)
         if "parameters" in difference:
-            difference = {"parameters": f"{IN_ANY_LAYOUT} {difference['parameters']}"}
+            difference = {"parameters": f"{IN_ANY_LAYOUT} {difference['parameters']}".strip()}
         found[index] = difference
 
 
@@ -1811,6 +1812,7 @@ def _seen_as(seen: Observation, view: Regrouping) -> Observation:
         nearest=inf,
         alike=0.0,
         regrouped=True,
+        kept=seen.kept or seen.slots,
         common=Common(),
     )
 
@@ -1826,8 +1828,9 @@ def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def _structure(seen: Observation, ours: Sequence[Slot]) -> str:
-    missing, extra = missing_and_extra(seen.slots, ours)
-    theirs_count = sum(torch.Size(s.shape).numel() for s in seen.slots if s.kind == "parameter")
+    theirs = seen.kept or seen.slots  # no part of a weight is called a parameter
+    missing, extra = missing_and_extra(theirs, ours)
+    theirs_count = sum(torch.Size(s.shape).numel() for s in theirs if s.kind == "parameter")
     ours_count = sum(torch.Size(s.shape).numel() for s in ours if s.kind == "parameter")
     text = ""
     if theirs_count != ours_count:

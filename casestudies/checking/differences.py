@@ -21,6 +21,7 @@ from casestudies.checking.layers import (
     NORMS,
     POOLS,
     UNREGISTERED,
+    WITH_PARAMETERS,
     Layer,
 )
 from casestudies.checking.remembered import Aligned, digest, recalled, remember
@@ -147,9 +148,14 @@ def compare_until(
     yours: Layers,
     equal: Callable[[Layer, Layer], bool] = lambda one, other: False,
     work: Work | None = None,
+    whole: bool = False,
 ) -> tuple[int, Comparison] | None:
     """What differs up to the last of the student's layers, and at which of the asked ones that is: at the one that
-    needs the smallest edit, and of several at the one that as many layers lead to."""
+    needs the smallest edit, and of several at the one that as many layers lead to.
+
+    `whole`: the student's block has the weights that are asked for, and so no layer with weights is one too many: it
+    has come to a place that the same ones lead to, if there is one.
+    """
     if max(len(asked), len(yours)) > MOST_LAYERS:
         return None
     work = work or Work()
@@ -157,8 +163,12 @@ def compare_until(
     try:
         found = _Alignment(asked, yours, equal, work, remembered=False)  # it is asked for further distances
         count = found.below[1][last].bit_count()
+        places = [place for place, layer in enumerate(asked) if layer.kind != "input"]
+        if whole:
+            made = _weights_below(yours, last)
+            places = [place for place in places if _weights_below(asked, place) == made] or places
         place = min(
-            (place for place, layer in enumerate(asked) if layer.kind != "input"),
+            places,
             key=lambda place: (
                 found.distance(place, last)[0] + OTHER_END * (asked[place].kind != yours[last].kind),
                 abs(found.below[0][place].bit_count() - count),
@@ -182,28 +192,30 @@ def read_elsewhere(asked: Layers, yours: Layers) -> tuple[int, Comparison] | Non
     where that may be said of several of them."""
     numbers: dict[Any, int] = {}
     mine, theirs = (_signatures(layers, numbers) for layers in (asked, yours))
-    found: dict[tuple[int, int], tuple[int, int, int]] = {}  # by what is said: equal branches are as good
+    # By what is said: equal branches are as good.
+    found: dict[tuple[int, int], tuple[int, int, int, int, int]] = {}
     for place, layer in enumerate(asked):
         a, b = place, len(yours) - 1
         while layer.kind != "input" and asked[a].label == yours[b].label:
-            if len(asked[a].reads) != 1 or len(yours[b].reads) != 1:
+            parted = _parted(asked[a], yours[b], mine, theirs)
+            if parted is None:
                 break
-            wanted, given = asked[a].reads[0], yours[b].reads[0]
-            if mine[wanted] == theirs[given]:
-                break
-            # A layer that is there already is not the one that reads something else.
+            wanted, given = parted
+            # A layer that is there already is not the one that reads something else, and where what it should read
+            # is nowhere, that is missing.
             if (
                 theirs[given] in mine
+                and mine[wanted] in theirs
                 and mine[a] not in theirs
                 and asked[wanted].shape[1:] != yours[given].shape[1:]
             ):
-                found.setdefault((b, mine[wanted]), (place, a, b))
+                found.setdefault((b, mine[wanted]), (place, a, b, wanted, given))
                 break
             a, b = wanted, given
     if len(found) != 1:
         return None
-    ((place, a, b),) = found.values()
-    read, wanted_read = _output(yours, yours[b].reads[0]), _output(asked, asked[a].reads[0])
+    ((place, a, b, wanted, given),) = found.values()
+    read, wanted_read = _output(yours, given), _output(asked, wanted)
     name = ordinal(yours, b)
     sentence = f"{_capital(name)} reads {read}; it is asked to read {wanted_read}."
     told = Difference(
@@ -217,6 +229,38 @@ def read_elsewhere(asked: Layers, yours: Layers) -> tuple[int, Comparison] | Non
         if layer.kind != "input"
     ]
     return place, Comparison((told,), tuple(rows), True)
+
+
+def _weights_below(layers: Layers, last: int) -> Counter[Any]:
+    """The weights of the layers that lead to one, and of itself, by their sizes."""
+    found = [layers[place] for place in _members(_below(layers)[last])]
+    names = ("kernel", "in", "out", "groups", "channels", "size")
+    return Counter(
+        (layer.kind, *map(layer.setting, names))
+        for layer in found
+        if layer.kind in WITH_PARAMETERS and not layer.setting("weights")
+    )
+
+
+def _parted(
+    one: Layer, other: Layer, mine: Sequence[int], theirs: Sequence[int]
+) -> tuple[int, int] | None:
+    """The one thing that two layers read of which the signatures differ; None where it is none, or several."""
+    if len(one.reads) != len(other.reads):
+        return None
+    if one.kind in COMMUTATIVE:
+        both = Counter(mine[each] for each in one.reads), Counter(theirs[each] for each in other.reads)
+        gone, come = both[0] - both[1], both[1] - both[0]
+        pairs = list(
+            zip(
+                [each for each in one.reads if gone[mine[each]]],
+                [each for each in other.reads if come[theirs[each]]],
+                strict=False,
+            )
+        )
+    else:
+        pairs = [(a, b) for a, b in zip(one.reads, other.reads, strict=True) if mine[a] != theirs[b]]
+    return pairs[0] if len(pairs) == 1 else None
 
 
 def until_layer(layers: Layers, last: int) -> Layers:
@@ -545,6 +589,12 @@ class _Alignment:
         gone = {self.asked[a].kind for a in (*missing, *(a for a, _ in swapped))}
         come = {self.yours[b].kind for b in (*extra, *(b for _, b in swapped))}
         certain &= not (gone | come >= products and gone & products and come & products)
+        # Nobody writes a layer in the place of the input: the edit is shorter than what was done, but it is not that.
+        certain &= not any(
+            "input" in (self.asked[a].kind, self.yours[b].kind)
+            for a, b in self.pairs.items()
+            if self.asked[a].kind != self.yours[b].kind
+        )
         # Where a junction is missing and another like it is there, the edit says little about what was done.
         certain &= not any(
             self.asked[a].label == self.yours[b].label and len(self.asked[a].reads) > 1
@@ -553,17 +603,8 @@ class _Alignment:
         )
 
         found: list[tuple[float, Difference]] = [*self._all_changed(changed), *self._all_exchanged()]
-        moved: set[int] = set()
-        left: list[int] = []
-        for b in extra:
-            from_here = next(
-                (a for a in missing if a not in moved and self.asked[a].label == self.yours[b].label), None
-            )
-            if from_here is not None and self.yours[b].kind != "detach":
-                moved.add(from_here)
-                found.append((b, self._moved(from_here, b)))
-            else:
-                left.append(b)
+        moved, left = self._nearest(missing, extra)
+        found += [(b, self._moved(a, b)) for a, b in moved.items()]
         found += _repeated(
             [(b, self._extra(b), words(self.yours[b])) for b in left],
             lambda words, times, where: (
@@ -574,11 +615,26 @@ class _Alignment:
             [(self._after(a), self._missing(a), words(self.asked[a])) for a in missing if a not in moved],
             lambda words, times, where: f"{_capital(words)} is missing {times} times, first {where}.",
         )
-        found += [(b, difference) for b, difference in self._wiring(missing, extra, back)]
+        wired = self._wiring(missing, extra, back)
+        found += wired
         found.sort(key=lambda each: each[0])
-        return Comparison(
-            tuple(difference for _, difference in found), tuple(self._rows(back, extra, missing)), certain
-        )
+        joints = {back[b] for b, difference in wired if difference.about == ("wired", "concatenation")}
+        rows = self._rows(back, extra, missing, joints)
+        return Comparison(tuple(difference for _, difference in found), tuple(rows), certain)
+
+    def _nearest(self, missing: list[int], extra: list[int]) -> tuple[dict[int, int], list[int]]:
+        """Which of the missing layers stands elsewhere, {it: where}, the nearest first, and what is too many."""
+        pairs = [
+            (a, b)
+            for a in missing
+            for b in extra
+            if self.asked[a].label == self.yours[b].label and self.yours[b].kind != "detach"
+        ]
+        moved: dict[int, int] = {}
+        for a, b in sorted(pairs, key=lambda pair: (abs(self._after(pair[0]) - pair[1]), pair[1])):
+            if a not in moved and b not in moved.values():
+                moved[a] = b
+        return moved, [b for b in extra if b not in moved.values()]
 
     def _after(self, a: int) -> float:
         """Where a missing layer would stand among the student's."""
@@ -593,17 +649,17 @@ class _Alignment:
             if one.kind != two.kind:
                 swapped.append((float(b), difference, (words(one), words(two))))
             else:
-                other.append((float(b), difference, (one.kind, self._clauses(a, b))))
+                other.append((float(b), difference, (_family(one), self._clauses(a, b))))
+        differ = Counter(kind for _, _, (kind, _) in other)
 
         def each(key: tuple[str, str], times: int, where: str) -> str:
             kind, clauses = key
-            of = sum(layer.kind == kind for layer in self.asked)
-            who = (
-                f"Each of the {of} {kind}s"
-                if times == of
-                else f"{times} of the {of} {kind}s differ, first {where}: each"
-            )
-            return f"{who} {clauses}."
+            of = sum(_family(layer) == kind for layer in self.asked)
+            if times == of:
+                return f"Each of the {of} {kind}s {clauses}."
+            if differ[kind] > times:  # others differ in another way
+                return f"{times} of the {of} {kind}s differ in one way, first {where}: each {clauses}."
+            return f"{times} of the {of} {kind}s differ, first {where}: each {clauses}."
 
         return [
             *_repeated(
@@ -621,7 +677,9 @@ class _Alignment:
         if one.kind != other.kind:
             sentence = f"{_capital(yours)} stands in the place of {asked}, {where}."
             return Difference(asked, yours, where, sentence, about=("swapped", one.kind, other.kind))
-        sentence = f"{_capital(ordinal(self.asked, a))} {self._clauses(a, b)}."
+        # By the name that the student's column gives it, where it is another one.
+        name = ordinal(self.asked, a) if one.written == other.written else ordinal(self.yours, b)
+        sentence = f"{_capital(name)} {self._clauses(a, b)}."
         if self._changed_settings(a, b) == ["weights"] and other.setting("weights") == UNREGISTERED:
             asked, yours = _name(one), f"{_name(one)}, {UNREGISTERED}"  # whatever else is set
         return Difference(
@@ -749,7 +807,10 @@ class _Alignment:
             result.append((b, Difference(asked, yours, place_of(self.yours, b), text, about=about)))
         return result
 
-    def _rows(self, back: dict[int, int], extra: list[int], missing: list[int]) -> list[Row]:
+    def _rows(
+        self, back: dict[int, int], extra: list[int], missing: list[int], turned: set[int]
+    ) -> list[Row]:
+        """The two columns; `turned` are asked layers that join the right tensors in another order."""
         order: list[tuple[float, int, Row]] = []
         for b, layer in enumerate(self.yours):
             a = back.get(b)
@@ -759,7 +820,10 @@ class _Alignment:
                 order.append((b, 1, Row("", _line(self.yours, b), False)))
             else:
                 same = _same(self.asked[a], layer) or a in self.by_value
-                order.append((b, 0, Row(_line(self.asked, a), _line(self.yours, b), same)))
+                # Where it reads something else, the layer is the same, and no more.
+                alone = same and _source(self.asked, a) != _source(self.yours, b)
+                same &= a not in turned
+                order.append((b, 0, Row(_line(self.asked, a, alone), _line(self.yours, b), same)))
         for a in missing:
             order.append((self._after(a), 0, Row(_line(self.asked, a), "", False)))
         return [row for _, _, row in sorted(order, key=lambda each: each[:2])]
@@ -1171,14 +1235,22 @@ def place_of(layers: Layers, place: int) -> str:
     return f"after {joined(names)}"
 
 
-def _line(layers: Layers, place: int) -> str:
+def _source(layers: Layers, place: int) -> str:
+    """Where a layer reads from, if that is not the line above it."""
     layer = layers[place]
-    previous = place - 1
+    if layer.kind in JUNCTIONS or not layer.reads or layer.reads == (place - 1,):
+        return ""
+    return "the input" if layers[layer.reads[0]].kind == "input" else "an earlier layer"
+
+
+JUNCTIONS = {"sum", "difference", "product", "concatenation"}
+
+
+def _line(layers: Layers, place: int, alone: bool = False) -> str:
+    """A line of a column; of the layer `alone`, it does not tell what that reads."""
+    layer = layers[place]
     text = words(layer)
-    if layer.kind in ("sum", "difference", "product", "concatenation"):
-        rank = [_output(layers, each).removeprefix("what ").removesuffix(" gives") for each in layer.reads]
-        return f"{text} of {len(rank)} tensors"
-    if layer.reads and layer.reads != (previous,):
-        source = "the input" if layers[layer.reads[0]].kind == "input" else "an earlier layer"
-        return f"{text}, from {source}"
-    return text
+    if layer.kind in JUNCTIONS:
+        return f"{text} of {len(layer.reads)} tensors"
+    source = "" if alone else _source(layers, place)
+    return f"{text}, from {source}" if source else text

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from torch import Tensor
 
@@ -75,16 +76,18 @@ def compare_stopped(
         return None
     theirs = _not_yet_undone(ours, theirs)
     best = read_elsewhere(ours, theirs)
-    for index, matching in enumerate(matchings if best is None else ()):
-        if index == MATCHINGS or work.left <= 0:
+    ways = list(islice(matchings, MATCHINGS)) if best is None else []
+    whole = bool(ways)
+    for matching in ways:
+        if work.left <= 0:
             break
         right = with_weights(asked, inputs, state, matching)
         if right is None:
             continue
-        found = compare_until(ours, theirs, SameValues(right, done[0]), work)
+        found = compare_until(ours, theirs, SameValues(right, done[0]), work, whole)
         if found and (best is None or len(found[1].differences) < len(best[1].differences)):
             best = found
-    best = best or compare_until(ours, theirs, work=work)
+    best = best or compare_until(ours, theirs, work=work, whole=whole)
     if best is None:
         return None
     place, comparison = best

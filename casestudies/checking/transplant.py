@@ -81,15 +81,22 @@ def missing_and_extra(theirs: Sequence[Slot], ours: Sequence[Slot]) -> tuple[lis
     have, want = Counter(s.key for s in theirs), Counter(s.key for s in ours)
     missing, extra = want - have, have - want
 
-    def pick(pool: Sequence[Slot], counts: Counter[Any]) -> list[Slot]:
+    def pick(pool: Sequence[Slot], counts: Counter[Any], others: Sequence[Slot]) -> list[Slot]:
         left, chosen = counts.copy(), []
-        for slot in reversed(pool):  # the surplus is most likely what comes last
-            if left[slot.key] > 0:
-                left[slot.key] -= 1
-                chosen.append(slot)
-        return chosen[::-1]
+        there = Counter((slot.kind, slot.shape) for slot in others)
+        as_it_is: list[int] = []  # what the other side has in the very same form is not what it lacks
+        for place, slot in enumerate(pool):
+            if there[slot.kind, slot.shape] > 0:
+                there[slot.kind, slot.shape] -= 1
+                as_it_is.append(place)
+        # The surplus is most likely what comes last.
+        for place in sorted(range(len(pool)), key=lambda place: (place in as_it_is, -place)):
+            if left[pool[place].key] > 0:
+                left[pool[place].key] -= 1
+                chosen.append(place)
+        return [pool[place] for place in sorted(chosen)]
 
-    return pick(ours, missing), pick(theirs, extra)
+    return pick(ours, missing, theirs), pick(theirs, extra, ours)
 
 
 def _colours(
