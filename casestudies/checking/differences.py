@@ -242,9 +242,7 @@ def _weights_below(layers: Layers, last: int) -> Counter[Any]:
     )
 
 
-def _parted(
-    one: Layer, other: Layer, mine: Sequence[int], theirs: Sequence[int]
-) -> tuple[int, int] | None:
+def _parted(one: Layer, other: Layer, mine: Sequence[int], theirs: Sequence[int]) -> tuple[int, int] | None:
     """The one thing that two layers read of which the signatures differ; None where it is none, or several."""
     if len(one.reads) != len(other.reads):
         return None
@@ -314,6 +312,7 @@ class _Alignment:
         self.by_value: set[int] = set()  # asked layers that are there, however written
         self.free: set[int] = set()  # and those of the student that compute them
         self.exchanged: list[tuple[int, int]] = []  # the later ones of two neighbours in the other order
+        self.at: list[float] = []  # where the asked layers are shown
         self.open_end: int | None = None  # a layer of theirs of which nobody knows whether it is asked for
         if remembered:
             self._align_or_recall(downwards)
@@ -555,6 +554,10 @@ class _Alignment:
 
     def comparison(self) -> Comparison:
         back = {b: a for a, b in self.pairs.items()}
+        # The student may have written branches in another order: layers are counted as the columns show them.
+        self.at = [
+            float(self.pairs[a]) if a in self.pairs else self._after(a) for a in range(len(self.asked))
+        ]
         missing = [
             a
             for a, layer in enumerate(self.asked)
@@ -673,12 +676,12 @@ class _Alignment:
 
     def _changed(self, a: int, b: int) -> Difference:
         one, other = self.asked[a], self.yours[b]
-        asked, yours, where = words(one), words(other), place_of(self.asked, a)
+        asked, yours, where = words(one), words(other), place_of(self.asked, a, self.at)
         if one.kind != other.kind:
             sentence = f"{_capital(yours)} stands in the place of {asked}, {where}."
             return Difference(asked, yours, where, sentence, about=("swapped", one.kind, other.kind))
         # By the name that the student's column gives it, where it is another one.
-        name = ordinal(self.asked, a) if one.written == other.written else ordinal(self.yours, b)
+        name = ordinal(self.asked, a, self.at) if one.written == other.written else ordinal(self.yours, b)
         sentence = f"{_capital(name)} {self._clauses(a, b)}."
         if self._changed_settings(a, b) == ["weights"] and other.setting("weights") == UNREGISTERED:
             asked, yours = _name(one), f"{_name(one)}, {UNREGISTERED}"  # whatever else is set
@@ -713,7 +716,7 @@ class _Alignment:
 
     def _moved(self, a: int, b: int) -> Difference:
         what = words(self.asked[a])
-        asked, yours = place_of(self.asked, a), place_of(self.yours, b)
+        asked, yours = place_of(self.asked, a, self.at), place_of(self.yours, b)
         if asked == yours:
             sentence = f"{_capital(what)} stands in a different place, {yours}."
             return Difference(what, what, yours, sentence, about=("moved", self.asked[a].kind))
@@ -726,7 +729,7 @@ class _Alignment:
         found = []
         for a, b in self.exchanged:
             first, where = self.asked[a].reads[0], place_of(self.yours, self.yours[b].reads[0])
-            names = ordinal(self.asked, first), ordinal(self.asked, a)
+            names = ordinal(self.asked, first, self.at), ordinal(self.asked, a, self.at)
             sentence = f"{_capital(names[0])} comes after {names[1]} instead of before it."
             about = ("moved", self.asked[first].kind, self.asked[a].kind)
             difference = Difference(
@@ -748,7 +751,7 @@ class _Alignment:
         return Difference("", words(layer), where, sentence, about=("extra", layer.kind))
 
     def _missing(self, a: int) -> Difference:
-        layer, where = self.asked[a], place_of(self.asked, a)
+        layer, where = self.asked[a], place_of(self.asked, a, self.at)
         sentence = f"{_capital(words(layer))} is missing {where}."
         return Difference(words(layer), "", where, sentence, about=("missing", layer.kind))
 
@@ -782,14 +785,14 @@ class _Alignment:
             if expected == given or None in expected:
                 continue
             if sorted(map(str, expected)) == sorted(map(str, given)):
-                name = ordinal(self.asked, a)
+                name = ordinal(self.asked, a, self.at)
                 text = f"{_capital(name)} joins the same tensors in a different order."
                 asked = yours = words(self.asked[a])
             else:
                 wrong = list((Counter(given) - Counter(expected)).elements())
                 right = [each for each in mine if self.pairs.get(each) not in given]
                 read = joined([_output(self.yours, each) for each in wrong or given[:1]])
-                wanted = joined([_output(self.asked, each) for each in right or mine[:1]])
+                wanted = joined([_output(self.asked, each, self.at) for each in right or mine[:1]])
                 name = ordinal(self.yours, b)
                 asked, yours = f"reads {wanted}" if right else "", f"reads {read}" if wrong else ""
                 if not right:
@@ -1203,10 +1206,20 @@ def _a(text: str) -> str:
     return f"an {text}" if text.startswith(("ad", "ab", "ex", "ELU")) else f"a {text}"
 
 
-def ordinal(layers: Layers, place: int) -> str:
-    """A layer by its rank among those of its name: "batch norm 2 of 3"; "the ReLU" where it is the only one."""
+def _family(layer: Layer) -> str:
+    """What it is counted among: all that the columns call convolutions, say, whichever is a linear layer by kind."""
+    return "convolution" if layer.written.endswith("convolution") else layer.kind
+
+
+def ordinal(layers: Layers, place: int, at: Sequence[float] | None = None) -> str:
+    """A layer by its rank among those of its name: "batch norm 2 of 3"; "the ReLU" where it is the only one.
+
+    `at`: where each of the layers is shown, if that is not in their order.
+    """
     name = _name(layers[place])
     alike = [i for i, layer in enumerate(layers) if _name(layer) == name]
+    if at is not None:
+        alike.sort(key=at.__getitem__)
     return f"the {name}" if len(alike) == 1 else f"{name} {alike.index(place) + 1} of {len(alike)}"
 
 
@@ -1215,19 +1228,21 @@ def _name(layer: Layer) -> str:
     return f"{sides}{layer.written or layer.kind}"
 
 
-def _output(layers: Layers, place: Any) -> str:
+def _output(layers: Layers, place: Any, at: Sequence[float] | None = None) -> str:
     if not isinstance(place, int):
         return "something else"
-    return "the block's input" if layers[place].kind == "input" else f"what {ordinal(layers, place)} gives"
+    return (
+        "the block's input" if layers[place].kind == "input" else f"what {ordinal(layers, place, at)} gives"
+    )
 
 
-def place_of(layers: Layers, place: int) -> str:
+def place_of(layers: Layers, place: int, at: Sequence[float] | None = None) -> str:
     """Where a layer stands: behind which other one."""
     reads = layers[place].reads
     if not reads:
         return "at the input"
     names = [
-        "the block's input" if layers[each].kind == "input" else ordinal(layers, each)
+        "the block's input" if layers[each].kind == "input" else ordinal(layers, each, at)
         for each in dict.fromkeys(reads)
     ][:3]
     if names == ["the block's input"]:

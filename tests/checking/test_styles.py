@@ -76,7 +76,7 @@ class ImageByImage(nn.Module):
 WRONG = {
     "a ReLU behind the concatenation": (
         "inception/inception_module", OneReluAtTheEnd,
-        {"ReLU is missing after 1×1 convolution 3 of 4."},
+        {"ReLU is missing after 1×1 convolution 2 of 4."},
     ),
     "a linear layer over the image": (
         "lenet/lenet5", LinearOverTheImage,
