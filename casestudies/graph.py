@@ -59,6 +59,7 @@ from casestudies.hollow import (
     memory_of,
     module_at,
     shadow,
+    slots_of,
     tensors_in,
     view_of,
 )
@@ -487,8 +488,8 @@ def _reads(arguments: tuple[tuple[str, Argument], ...]) -> list[int]:
 
 # ----------------------------------------------------------------------------- many ways to ask for one operation
 
-COUNTED = {"dim", "dims", "dim0", "dim1", "dim2"}  # arguments that count dimensions, below 0 from behind
-WIDENED = {"unsqueeze", "stack", "cat"}  # they count those of the result
+COUNTED = {"dim", "dims", "dim0", "dim1", "dim2", "dimension"}  # arguments that count dimensions, below 0 from behind
+WIDENED = {"unsqueeze", "stack", "cat", "diag_embed"}  # they count those of the result
 REDUCTIONS = set("mean sum amax amin prod var std var_mean std_mean logsumexp any all norm".split())
 UNORDERED = {*REDUCTIONS, "linalg_vector_norm", "flip", "squeeze"}  # the order of dimensions says nothing
 SIZED = {"view", "reshape", "expand"}  # their size is that of the result
@@ -523,9 +524,9 @@ def _plainly(op: Op, shape: tuple[int, ...], made: tuple[int, ...]) -> Op:
         one, other = settings.pop("dim0", 0), settings.pop("dim1", 1)
         turned[one], turned[other] = other, one
         settings["dims"], name, overload = tuple(turned), "permute", "permute.default"
-    elif name == "select" and settings["dim"] < len(shape):
+    elif name in ("select", "select_scatter") and settings["dim"] < len(shape):
         settings["index"] = _from_front(settings["index"], shape[settings["dim"]])
-    elif name == "slice" and shape:
+    elif name in ("slice", "slice_scatter") and shape:
         size = shape[settings["dim"]]
         for key, usually in (("start", 0), ("end", size)):
             place: Any = usually if settings.get(key) is None else _from_front(settings[key], size)
@@ -1217,9 +1218,11 @@ class _Recorder(TorchDispatchMode):
         state = []
         for place, (name, kind, tensor) in enumerate(self.held):
             value = new.get(self.held_value.get(place, -1))
-            dtype = _dtype(tensor)
+            if value is None:
+                shape, dtype = tuple(tensor.shape), _dtype(tensor)
+            else:  # as it was when the run first read it
+                shape, dtype = values[value].shape, values[value].dtype
             required = self.required[place] if self.required else tensor.requires_grad
-            shape = tuple(tensor.shape)
             state.append(
                 Held(
                     name, kind, self.sizes.setdefault(shape, shape), self.called.get(dtype, dtype), required,
@@ -1424,8 +1427,8 @@ class _Recorder(TorchDispatchMode):
             if isinstance(error, NotImplementedError) or re.search(r"\b[Mm]eta\b|fake|data-dependent", text):
                 raise NoContents(str(packet)) from error
             raise
-        if packet is aten._embedding_bag:
-            result = _bags(args, result)
+        if packet in GIVEN:
+            result = GIVEN[packet](args, result)
         if torch.Tag.inplace_view in func.tags:  # a shape changes, and that of the hollow tensor must follow
             with torch._C._DisableTorchDispatch():
                 func(*self._on_meta(args, lambda each: each), **self._on_meta(kwargs, lambda each: each))
@@ -1433,8 +1436,6 @@ class _Recorder(TorchDispatchMode):
 
     def _for_real(self, func: Any, given: list[Tensor], args: Any, kwargs: Any) -> Any:
         """Run an operation on tensors that the network made, or holds besides its weights; compute small ones."""
-        if torch.Tag.nondeterministic_seeded in func.tags and self.untouched is not None:
-            self.untouched.drew = True
         foreign = {self._place(each)[0] for each in given} - self.made
         if foreign and func._schema.is_mutable and self.untouched is not None:
             named = zip(func._schema.arguments, args, strict=False)
@@ -2067,11 +2068,7 @@ def _has_numpy() -> bool:
 
 def _attributes(value: Any) -> list[Any] | None:
     """List what an object holds in its attributes, such as an output class of a library; None for nothing."""
-    slots = [kind.__dict__.get("__slots__", ()) for kind in type(value).__mro__]
-    names = dict.fromkeys(name for each in slots for name in ((each,) if isinstance(each, str) else each))
-    for own in ("__dict__", "__weakref__"):
-        names.pop(own, None)
-    found = [getattr(value, name) for name in names if hasattr(value, name)]
+    found = [item for _, item in slots_of(value)]
     found.extend(getattr(value, "__dict__", {}).values())
     return found or None
 
@@ -2216,7 +2213,7 @@ def _check_transposed(named: Mapping[str, Any]) -> None:
 
 
 def _bags(args: Any, result: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """What the kernel on the processor gives beside the sums of bags, where torch's rule for shapes says otherwise.
+    """What the kernel gives beside the sums of bags.
 
     It needs no list of each number's bag where it adds up plain rows, and lists no maxima where it takes none.
     """
@@ -2231,6 +2228,27 @@ def _bags(args: Any, result: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 # The defaults of torch's _embedding_bag.
 BAG: tuple[Any, ...] = (None, None, None, False, 0, False, None, False, -1)
+
+
+def _statistics(weight: int) -> Callable[[Any, tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    """What the kernel of a norm gives: statistics of the dtype of its weights, or without any of that of its input."""
+
+    def given(args: Any, result: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        dtype = next((each.dtype for each in args[weight : weight + 2] if each is not None), args[0].dtype)
+        return result[0], *[each.to(dtype) for each in result[1:]]
+
+    return given
+
+
+# What the kernels on the processor give, where torch's rules for shapes say otherwise.
+GIVEN: dict[Any, Callable[[Any, tuple[Tensor, ...]], tuple[Tensor, ...]]] = {
+    aten._embedding_bag: _bags,
+    aten.native_layer_norm: _statistics(2),
+    aten.native_group_norm: _statistics(1),
+    aten._weight_norm_interface: lambda args, result: (
+        result[0], result[1].float() if result[1].dtype == torch.float16 else result[1],
+    ),
+}  # fmt: skip
 
 
 def _goes_with(images: torch.dtype, weights: torch.dtype) -> bool:
