@@ -349,7 +349,7 @@ def _counted(
         except ImportError as error:
             reason = f"{tool} is installed, but cannot be imported: {error}"
         except Exception as error:  # whatever a tool raises, where it meets what it does not know
-            reason = f"{tool} could not count {graph.network}: {error}"
+            reason = f"{tool} could not count {graph.network}: {str(error) or type(error).__name__}"
         else:
             return explain(tool, graph, theirs)
     return Failure(tool, graph.network, reason)

@@ -52,6 +52,7 @@ from casestudies.hollow import (
     Hollow,
     NoContents,
     Owner,
+    Refusal,
     Untouched,
     asked_for,
     hollow,
@@ -488,7 +489,14 @@ def _reads(arguments: tuple[tuple[str, Argument], ...]) -> list[int]:
 
 # ----------------------------------------------------------------------------- many ways to ask for one operation
 
-COUNTED = {"dim", "dims", "dim0", "dim1", "dim2", "dimension"}  # arguments that count dimensions, below 0 from behind
+COUNTED = {
+    "dim",
+    "dims",
+    "dim0",
+    "dim1",
+    "dim2",
+    "dimension",
+}  # arguments that count dimensions, below 0 from behind
 WIDENED = {"unsqueeze", "stack", "cat", "diag_embed"}  # they count those of the result
 REDUCTIONS = set("mean sum amax amin prod var std var_mean std_mean logsumexp any all norm".split())
 UNORDERED = {*REDUCTIONS, "linalg_vector_norm", "flip", "squeeze"}  # the order of dimensions says nothing
@@ -732,6 +740,11 @@ def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bo
         )
     for place, value in enumerate(inputs):
         _refuse_unseen(value, f"input {place}")
+    return _Recorder(module, expect_recordable(module), inputs, training, grad, lines)
+
+
+def expect_recordable(module: nn.Module) -> dict[str, nn.Module]:
+    """Refuse lazy layers and what was made by torch.jit; return the modules by their paths."""
     modules = dict(module.named_modules())
     for path, each in modules.items():
         lazy = next((name for name, tensor in _own(each) if is_lazy(tensor)), None)
@@ -741,12 +754,11 @@ def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bo
                 "shape; run the network once, network(images), and try again"
             )
         if isinstance(each, torch.jit.ScriptModule):
-            where = f"its part {path!r}" if path else "it"
+            where = f"{path!r} in a {type(module).__name__}" if path else f"a {type(module).__name__}"
             raise ValueError(
-                f"module is {type(module).__name__}, and {where} was made by torch.jit, which runs apart from "
-                "Python; use the nn.Module that it was made of"
+                f"{where} was made by torch.jit, which runs apart from Python; use the nn.Module that it was made of"
             )
-    return _Recorder(module, modules, inputs, training, grad, lines)
+    return modules
 
 
 def check_graph(graph: object) -> None:
@@ -788,11 +800,11 @@ def _refuse_unseen(value: Any, where: str) -> None:
             for item in items:
                 _refuse_unseen(item, where)
     elif hasattr(value, "__array_interface__") and not isinstance(value, Tensor):
-        raise _refused(
+        raise Refusal(
             f"{where} is an array of NumPy ({type(value).__name__}); pass torch.as_tensor(...) of it"
         )
     elif not isinstance(value, Tensor) and not _is_plain(value) and _holds_tensor(value, 0):
-        raise _refused(
+        raise Refusal(
             f"{where} is a {type(value).__name__} with tensors in it, which are not seen there; pass them as "
             "tensors, or in a tuple, a list or a dictionary"
         )
@@ -997,6 +1009,10 @@ class _Recorder(TorchDispatchMode):
             if self.meta:
                 self.untouched = Untouched(module)
                 stack.callback(self.untouched.put_back)
+            if (
+                "torch._dynamo" in sys.modules
+            ):  # else it would compile the recorder, with a part of the network
+                enter(torch.compiler.set_stance("force_eager"))
             enter(torch.inference_mode(False))
             # A cached cast of a weight would be taken for a constant, here or in the caller's code.
             torch.clear_autocast_cache()
@@ -1054,6 +1070,7 @@ class _Recorder(TorchDispatchMode):
                 raise stopped from told
             # Read what the network returns before its attributes are put back.
             result = self._result(output, "output", 0)
+            self._hold_late()
             self.required = [tensor.requires_grad for _, _, tensor in self.held]
         # What only the run needed leaves its memory to the graph.
         self.untouched = None
@@ -1080,6 +1097,8 @@ class _Recorder(TorchDispatchMode):
             if id(value) not in seen:
                 other = precision if value.is_floating_point() else None
                 seen[id(value)] = made = like(value, self.device, other)
+                if other is None and value.layout == torch.strided:
+                    made.shadow = value.data  # in the same memory as other inputs, perhaps
                 if self.grad and value.requires_grad:
                     made.requires_grad_()
             return seen[id(value)]
@@ -1118,6 +1137,28 @@ class _Recorder(TorchDispatchMode):
         self.held_place[id(tensor)] = len(self.held)
         self.held.append((name, "parameter" if isinstance(tensor, nn.Parameter) else "buffer", tensor))
         self.holder.append(holder)
+
+    def _hold_late(self) -> None:
+        """Hold also the parameters that modules of the network made in this run, and that were read in it."""
+        late = [
+            (path, name, module, tensor)
+            for path, module in self.modules.items()
+            for name, tensor in _own(module)
+            if id(tensor) not in self.held_place and isinstance(tensor, nn.Parameter)
+        ]
+        for path, name, module, tensor in late:
+            number = tensor.number if type(tensor) is Hollow else self.number.get(id(tensor), -1)
+            if number < 0:
+                continue
+            storage = self.values[number].storage
+            # Its initialisation is no part of the computation.
+            self.ops = [
+                op
+                for op in self.ops
+                if all(each > number or self.values[each].storage != storage for each in op.outputs)
+            ]
+            self._add_held(f"{path}.{name}".lstrip("."), tensor, _kind(module))
+            self.held_value[self.held_place[id(tensor)]] = number
 
     def _adopt(self, module: nn.Module, path: str) -> None:
         """Hold the parameters of a layer that the network made on the way, as if it had had the layer before."""
@@ -1424,6 +1465,8 @@ class _Recorder(TorchDispatchMode):
             text = str(error)
             if func.namespace == "prims":  # derivatives going forward: torch's rules take numbers for these
                 raise NoContents(TRANSFORMED) from error
+            if "nested" in str(packet):
+                raise Refusal(NESTED) from error
             if isinstance(error, NotImplementedError) or re.search(r"\b[Mm]eta\b|fake|data-dependent", text):
                 raise NoContents(str(packet)) from error
             raise
@@ -1529,13 +1572,13 @@ class _Recorder(TorchDispatchMode):
                 f"so that nothing is computed; let it decide by shapes alone, or {real}"
             )
         if "support saved tensor hooks" in str(error):
-            return RuntimeError(
+            return Refusal(
                 f"{layer} uses a transform of torch.func, such as grad or vjp, beside which torch does not say what "
                 "autograd saves; record it without gradients"
             )
         if "_Recorder object" in str(error):
             operator = re.search(r"HigherOrderOperator (\w+)", str(error))
-            return RuntimeError(
+            return Refusal(
                 f"{layer} uses torch's {operator[1] if operator else 'operator'}, which takes functions and cannot "
                 "be recorded; write it with Python's own if, for and plain operations"
             )
@@ -1580,11 +1623,11 @@ class _Recorder(TorchDispatchMode):
         Raises ValueError, with the place `where`, for a set, an iterator, or what is nested too deep.
         """
         if depth > DEEPEST - 2:
-            raise _refused(f"{where} is nested more than {DEEPEST - 2} deep; return a tuple of tensors")
+            raise Refusal(f"{where} is nested more than {DEEPEST - 2} deep; return a tuple of tensors")
         if inspect.isawaitable(value) or inspect.isasyncgen(value):
             if inspect.iscoroutine(value):
                 value.close()  # else Python warns that nobody awaited it
-            raise _refused(
+            raise Refusal(
                 f"{where} is to be awaited ({type(value).__name__}), so that nothing has run yet; write forward "
                 "with def, not async def"
             )
@@ -1593,7 +1636,11 @@ class _Recorder(TorchDispatchMode):
         if isinstance(value, int):
             return int(value) if abs(value) < 2**64 else str(value)
         if isinstance(value, str):
-            return value if len(value) <= LONGEST_TEXT else f"{value[:80]} {_digest(value.encode())}"
+            return (
+                value
+                if len(value) <= LONGEST_TEXT
+                else f"{value[:80]} {_digest(value.encode('utf-8', 'surrogatepass'))}"
+            )
         items: Any = None
         if isinstance(value, dict):
             items = value.values()
@@ -1601,7 +1648,7 @@ class _Recorder(TorchDispatchMode):
             items = value
         elif isinstance(value, (set, frozenset)) or hasattr(value, "__next__"):
             kind = "a set, which has no order" if isinstance(value, (set, frozenset)) else "an iterator"
-            raise _refused(f"{where} is {kind} ({type(value).__name__}); return a tuple of tensors")
+            raise Refusal(f"{where} is {kind} ({type(value).__name__}); return a tuple of tensors")
         elif not isinstance(value, (nn.Module, type)) and not callable(value):
             items = _attributes(value)
         if items is None or not hasattr(value, "__len__") and not _holds_tensor(value, 0):
@@ -1648,9 +1695,7 @@ class _Recorder(TorchDispatchMode):
                 self.where[number] = self._place(tensor)
         else:
             if tensor.is_nested:
-                raise _refused(
-                    "the network makes a nested tensor, whose parts differ in shape; pad them to one shape"
-                )
+                raise Refusal(NESTED)
             shape = tuple(tensor.shape)
             held = self.held_place.get(id(tensor))
             if held is not None and held not in self.held_value and tensor.numel():  # where it will be known
@@ -1704,7 +1749,7 @@ class _Recorder(TorchDispatchMode):
             if self._is_held(tensor):  # such as weight.data
                 return self._known(self.held[self._is_held(tensor) - 1][2])
             if id(tensor) in self.elsewhere:
-                raise _refused(
+                raise Refusal(
                     f"{self.elsewhere[id(tensor)]!r} runs in a thread of its own, where its operations are not seen; "
                     "run it in the thread that runs the network"
                 )
@@ -2031,10 +2076,6 @@ def _tensors_of(args: Any) -> list[Tensor]:
     return found
 
 
-def _refused(reason: str) -> ValueError:
-    return ValueError(f"this cannot be recorded: {reason}")
-
-
 def _digest(data: Any) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
@@ -2094,11 +2135,11 @@ def _refuse_what_is_too_large(graph: Graph) -> None:
         "parameters and buffers": len(graph.state), "saved tensors": len(graph.saved),
     }.items():  # fmt: skip
         if count > MOST:
-            raise _refused(f"the network has {count:,} {what}, and a graph holds at most {MOST:,}")
+            raise Refusal(f"the network has {count:,} {what}, and a graph holds at most {MOST:,}")
     names = (*(held.name for held in graph.state), *(call.path for call in graph.calls))
     longest = max(names, key=len, default="")
     if len(longest) > LONGEST_TEXT:
-        raise _refused(
+        raise Refusal(
             f"a path of {len(longest):,} characters; expected at most {LONGEST_TEXT:,}: {longest[:60]}..."
         )
 
@@ -2114,12 +2155,12 @@ def _line() -> int | None:
     return None
 
 
+NESTED = "the network makes a nested tensor, whose parts differ in shape; pad them to one shape"
 # Kinds of tensors for which torch has few rules without contents, by a word in the names of their operations.
 WITHOUT_RULES = {
     "pack_padded": "packed sequences",
     "quantize": "quantized numbers",
     "sparse": "sparse tensors",
-    "nested": "nested tensors",
     "mkldnn": "tensors in the layout of MKL-DNN",
 }
 # Operations that read the numbers of tensors into Python.
@@ -2231,7 +2272,7 @@ BAG: tuple[Any, ...] = (None, None, None, False, 0, False, None, False, -1)
 
 
 def _statistics(weight: int) -> Callable[[Any, tuple[Tensor, ...]], tuple[Tensor, ...]]:
-    """What the kernel of a norm gives: statistics of the dtype of its weights, or without any of that of its input."""
+    """What the kernel of a norm gives: statistics of the dtype of its weights, or of its input where it has none."""
 
     def given(args: Any, result: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         dtype = next((each.dtype for each in args[weight : weight + 2] if each is not None), args[0].dtype)

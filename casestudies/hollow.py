@@ -23,6 +23,13 @@ import torch
 from torch import Tensor, nn
 
 
+class Refusal(ValueError, RuntimeError):
+    """The network cannot be recorded, whatever it is given; the message says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"this cannot be recorded: {reason}")
+
+
 def tensors_in(value: Any) -> list[Tensor]:
     """All tensors in nested tuples, lists and dictionaries. Raises ValueError for one that contains itself.
 
@@ -36,6 +43,7 @@ def tensors_in(value: Any) -> list[Tensor]:
     return found
 
 
+MOST_NESTED = 100  # tuples in tuples
 _WITHOUT_TENSORS = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device, torch.layout})
 
 
@@ -47,10 +55,9 @@ def _collect(value: Any, found: list[Tensor], inside: tuple[int, ...]) -> None:
         if isinstance(item, Tensor):
             found.append(item)
         elif isinstance(item, (tuple, list, dict)):
-            if id(item) in inside:
-                raise ValueError(
-                    f"this cannot be recorded: a {type(item).__name__} contains itself; pass and return tuples"
-                )
+            if id(item) in inside or len(inside) > MOST_NESTED:
+                what = "contains itself" if id(item) in inside else f"is nested more than {MOST_NESTED} deep"
+                raise Refusal(f"a {type(item).__name__} {what}; pass and return tuples of tensors")
             _collect(item, found, (*inside, id(item)))
 
 
@@ -142,6 +149,17 @@ class Hollow(Tensor):
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise NoContents(EARLIER if _is_over(self) else "its contents, to store them")
 
+    def __format__(self, spec: str) -> str:
+        if spec and not self.dim():
+            raise NoContents(EARLIER if _is_over(self) else "an f-string or format()")
+        return super().__format__(spec)
+
+    def as_subclass(self, cls: Any) -> Any:  # by which torch gives results the class of a parameter
+        return self
+
+
+Hollow.__name__ = Hollow.__qualname__ = "Tensor"  # as which Python's messages on it speak of it
+
 
 def _is_over(tensor: Tensor) -> bool:
     """Whether the recording that made a tensor without contents has ended."""
@@ -177,6 +195,15 @@ def like(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None)
         dtype=dtype or tensor.dtype,
         device=device,
     )
+    return _marked(made, tensor)
+
+
+def _marked(made: Hollow, tensor: Tensor) -> Hollow:
+    """Mark a tensor as conjugated or negated where another is: torch computes that when it is needed."""
+    if tensor.is_conj():
+        torch._C._set_conj(made, True)
+    if tensor.is_neg():
+        torch._C._set_neg(made, True)
     return made
 
 
@@ -201,7 +228,7 @@ def view_of(base: Hollow, shape: Any, stride: Any) -> Hollow:
     """Make one that lies in the memory of another."""
     made: Hollow = _make(Hollow, shape, stride, base.storage_offset(), dtype=base.dtype, device=base.device)
     made.base, made.number, made.owner = base, base.number, base.owner
-    return made
+    return _marked(made, base)
 
 
 def memory_of(tensor: Tensor) -> int | None:
@@ -223,7 +250,7 @@ class Untouched:
     `put_back` restores whatever has changed: layers and tables that the network made at its first
     run, counters, hooks, modes, gradients, and the memory of a tensor to which the network assigned another
     (`weight.data = ...`), which may be a tensor without contents. Tensors are not copied; see `before_writing`. It
-    also restores generators of random numbers, and what torch keeps for all, such as its default dtype. Only iterators
+    also restores generators of random numbers, and what torch keeps for all, such as its default dtype. Iterators
     cannot be put back.
     """
 
@@ -339,7 +366,10 @@ class Untouched:
                 slot.__set__(thing, value)
         for tensor, numbers in self.numbers:
             with torch.no_grad():
-                tensor.detach().copy_(numbers)
+                if tensor.shape == numbers.shape:
+                    tensor.detach().copy_(numbers)
+                else:
+                    tensor.data = numbers
         for put_back in self.states:
             put_back()
 
@@ -392,7 +422,7 @@ def random_states() -> list[Callable[[], object]]:
 
 
 def _state(thing: Any) -> Callable[[], object] | None:
-    """What puts back an object that is changed in place: a generator of random numbers, or numbers outside of torch."""
+    """What puts back a generator of random numbers, or numbers that lie outside of torch; None for another object."""
     if isinstance(thing, bytearray):
         return partial(thing.__setitem__, slice(None), bytes(thing))
     if isinstance(thing, torch.Generator):
