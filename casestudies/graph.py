@@ -582,8 +582,10 @@ class RecordingError(RuntimeError):
 
     `name` and `arguments` are those of the operation, with a Value in place of each tensor; `call` is the
     module at work, `data` are the arguments that depend on the inputs. All are empty where torch or the
-    network itself raised the error outside of an operation.
+    network itself raised the error outside of an operation. `begun` counts the modules that had begun.
     """
+
+    begun = 0
 
     def __init__(
         self,
@@ -962,6 +964,7 @@ class _Recorder(TorchDispatchMode):
         self.made_anew = False  # whether the last operation made a tensor without any other's numbers
         self.held_places: dict[tuple[Any, ...], int] | None = None  # where parameters and buffers lie
         self.at = 0  # the call at work
+        self.begun = 0  # modules that have begun
         self.constants: dict[int, Constant] = {}
         self.twins: dict[int, Hollow] = {}  # tensors without contents in the place of real ones, by their ids
         self.made: set[Any] = set()  # the memory of real tensors that the run itself made
@@ -1060,7 +1063,9 @@ class _Recorder(TorchDispatchMode):
             try:
                 output = (call or module)(*inputs)
             except Exception as error:
-                raise self._stopped(error) from self._told(error)
+                stopped = self._stopped(error)
+                stopped.begun = self.begun
+                raise stopped from self._told(error)
             finally:
                 self.site = ()
             if missing:
@@ -1140,7 +1145,7 @@ class _Recorder(TorchDispatchMode):
 
     def _hold_late(self) -> None:
         """Hold also the parameters that modules of the network made in this run, and that were read in it."""
-        late = [
+        late: list[tuple[str, str, nn.Module, Tensor]] = [
             (path, name, module, tensor)
             for path, module in self.modules.items()
             for name, tensor in _own(module)
@@ -1287,6 +1292,7 @@ class _Recorder(TorchDispatchMode):
         """Open the call of a module that begins; a hook."""
         if threading.get_ident() != self.thread:
             return  # another thread runs modules of its own
+        self.begun += 1
         if module is self.module and len(self.calls) == 1:
             self.calls[0] = replace(self.calls[0], inputs=self._found(inputs))
             return

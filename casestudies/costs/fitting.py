@@ -87,6 +87,7 @@ class Unfit:
 
     reason: str
     side: int
+    begun: int = 0  # modules that had begun to run when the network stopped
 
 
 @dataclass(frozen=True)
@@ -253,7 +254,7 @@ def _wanted(
         such = f", such as {several}" if _tried(network, several, several_images) is None else ""
         return f"{name} takes {len(inputs)} inputs ({names}): image is the sizes of each{such}"
     if len(given) > 1:
-        return None
+        return None if unfit is not None else f"{name} does not take these: {_said(cause)}"
     if unfit is None and _takes_other_channels(network, given[0], terms):
         return None
     sides = None if unfit is None else _sides_of_layer(given[0], error)
@@ -264,11 +265,18 @@ def _wanted(
         found = _tried(network, sizes, several_images)
         if found is None:
             return f"{name} takes {FORMS[len(sizes)]}, such as {sizes}"
-        if found.side and unfit is not None:  # it is only too small or too large
+        if found.side and found.begun > error.begun:  # it is only too small or too large
             known = f"{name} takes {FORMS[len(sizes)]}"
         same += found.reason == str(error) != ""
         if same == ALIKE:
             break
+    if (
+        known is None
+        and unfit is None
+        and FORMS.get(len(given[0])) != FORMS[3]
+        and not isinstance(cause, TypeError)
+    ):
+        return f"{_where(error)} does not take that: {_said(cause)}"
     return known
 
 
@@ -356,7 +364,7 @@ def _other_that_works(network: nn.Module, image: Image, terms: Terms, error: Rec
     if isinstance(image[0], tuple) or len(image) < 2:
         return None
     same = 0
-    for side in sorted(USUAL, key=lambda side: abs(math.log(side / image[-1])))[:MOST]:
+    for side in sorted(USUAL, key=lambda side: abs(math.log(side / image[-1]))):
         other = _resized(image, side)
         found = None if other == image else _tried(network, other, terms)
         if found is None and other != image:
@@ -372,7 +380,7 @@ def _tried(network: nn.Module, image: Image, terms: Terms) -> Unfit | None:
     try:
         _recorded(network, image, terms)
     except RecordingError as error:
-        return _unfit(error) or Unfit(str(error), 0)
+        return replace(_unfit(error) or Unfit(str(error), 0), begun=error.begun)
     except Exception as error:
         return Unfit(str(error), 0)
     return None
@@ -383,7 +391,6 @@ def _tried(network: nn.Module, image: Image, terms: Terms) -> Unfit | None:
 USUAL = (
     4, 8, 14, 16, 28, 32, 48, 56, 64, 96, 112, 128, 160, 192, 224, 227, 240, 256, 299, 320, 384, 448, 512,
 )  # fmt: skip
-MOST = 12  # of them that are tried
 ALIKE = 3  # inputs that fail with the same words, which then do not speak of sizes
 LARGEST = 4096  # pixels a side; where the search for an image that fits gives up
 

@@ -401,12 +401,10 @@ def _fold(graph: Graph, backward: list[int]) -> tuple[tuple[Step, ...], int, int
         size.setdefault(value.storage, value.nbytes)
     for op in graph.ops:
         if op.name == "empty_strided":  # with gaps between its numbers
-            made, sides = (
-                values[op.outputs[0]],
-                zip(*(op.setting(name) for name in ("size", "stride")), strict=True),
-            )
+            laid = values[op.outputs[0]]
+            sides = zip(op.setting("size"), op.setting("stride"), strict=True)
             span = sum((n - 1) * step for n, step in sides) + 1
-            size[made.storage] = span * ITEMSIZE[made.dtype] if made.numel else 0
+            size[laid.storage] = span * ITEMSIZE[laid.dtype] if laid.numel else 0
         if op.name == "embedding_bag":  # its kernel shortens in place what it made longer by one
             _, bags, sizes, _ = (values[number] for number in op.outputs)
             size[bags.storage] += ITEMSIZE[bags.dtype] if bags.numel else 0
