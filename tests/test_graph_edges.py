@@ -255,6 +255,7 @@ def test_a_wrapper_replays_with_its_own_state() -> None:
     assert replay(graph, [torch.zeros(2, 8)], network.state_dict()).outputs[0].shape == (2, 3)
 
 
+@pytest.mark.filterwarnings("ignore:Using `torch.compile")
 def test_a_compiled_part_is_recorded_as_it_is_written() -> None:
     layer = nn.Linear(8, 3)
     compiled = record(nn.Sequential(torch.compile(layer, backend="eager")), torch.zeros(2, 8, device="meta"))
