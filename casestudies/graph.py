@@ -1377,14 +1377,18 @@ class _Recorder(TorchDispatchMode):
         if func is EMPTY and args[0] == [0]:
             return func(*args, **kwargs)  # the empty tensor that batch norm makes for other devices
         form = _form(func)
-        if self.empty:
+        given = _tensors_of((*args, *kwargs.values()))
+        if self.empty and any(
+            [type(each) is not Hollow and self._assigned_number(each) is not None for each in given]
+        ):
             args, kwargs = self._assigned(args), self._assigned(kwargs)
+            given = _tensors_of((*args, *kwargs.values()))
         if form.parts is not None:
             with self:
                 return form.parts(*args, **kwargs)
         arguments = self._arguments(form, args, kwargs)
         try:
-            result = self._carry_out(form, args, kwargs)
+            result = self._carry_out(form, given, args, kwargs)
         except Exception as error:
             self.stop = _Stop(error, self.calls[self.at], form.asked, arguments, form)
             raise
@@ -1432,7 +1436,7 @@ class _Recorder(TorchDispatchMode):
             self.ops.append(op)
         return result
 
-    def _carry_out(self, form: _Form, args: Any, kwargs: Any) -> Any:
+    def _carry_out(self, form: _Form, given: list[Tensor], args: Any, kwargs: Any) -> Any:
         """Run the operation: on real tensors, or for hollow results where it reads a hollow tensor or a weight."""
         func, packet = form.func, form.packet
         if not self.meta:
@@ -1441,9 +1445,6 @@ class _Recorder(TorchDispatchMode):
         if tracing is not None and getattr(tracing, "_CURRENT_MAKE_FX_TRACER", None) is not None:
             # torch.func.linearize: what is traced runs on copies that hide products
             raise NoContents(TRANSFORMED)
-        given = _tensors_of(args)
-        if kwargs:
-            given.extend(tensors_in(kwargs))
         if not any(type(each) is Hollow or self._is_held(each) and not _counts(each) for each in given):
             return self._for_real(func, given, args, kwargs)
         if packet in VIEWED and not kwargs:

@@ -302,9 +302,14 @@ class Untouched:
             if isinstance(thing, (nn.Module, dict)):
                 held = thing.__dict__ if isinstance(thing, nn.Module) else thing
                 names, found = tuple(held), tuple(held.values())
-                further = [(i, value) for i, value in enumerate(found) if type(value) not in plain]
-                blank = tuple([i for i, value in further if type(value) in containers and not value])
-                todo.extend([value for i, value in further if i not in blank])
+                places = []
+                for i, value in enumerate(found):
+                    kind = type(value)
+                    if kind in containers and not value:
+                        places.append(i)
+                    elif kind not in plain:
+                        todo.append(value)
+                blank = tuple(places)
                 if held is not thing:
                     names, blank = shared.setdefault(names, names), shared.setdefault(blank, blank)
                 self.attributes.append((held, names, blank, found))
