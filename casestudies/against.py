@@ -24,6 +24,7 @@ from torch import nn
 from casestudies.costs import op_macs, total_macs
 from casestudies.costs.fitting import Terms, check_image, check_network, record_image
 from casestudies.graph import Call, Graph, Op
+from casestudies.hollow import random_states
 
 CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
 
@@ -279,7 +280,7 @@ def against(
 
     The network is counted in evaluation. The tools are no dependencies of this package: install those that you want
     to ask. They run copies of the network, so that it stays as it was; the torch functions that they wrap are
-    restored, and so is the state of torch's random number generator.
+    restored, and so is the state of the random number generators of torch, Python and NumPy.
 
     Args:
         network: A module on the CPU.
@@ -348,7 +349,7 @@ def _counted(
         except ImportError as error:
             reason = f"{tool} is installed, but cannot be imported: {error}"
         except Exception as error:  # whatever a tool raises, where it meets what it does not know
-            reason = f"{tool} could not count {graph.network}: {error}"
+            reason = f"{tool} could not count {graph.network}: {str(error) or type(error).__name__}"
         else:
             return explain(tool, graph, theirs)
     return Failure(tool, graph.network, reason)
@@ -357,11 +358,13 @@ def _counted(
 @contextlib.contextmanager
 def _torch_as_it_was() -> Iterator[None]:
     """Put back what tools change of torch: functions that they wrap, also where they fail, and random numbers."""
+    states = random_states()
     wrapped = {place: dict(vars(place)) for place in (torch, nn.functional, torch.Tensor)}
     try:
-        with torch.random.fork_rng(devices=[]):
-            yield
+        yield
     finally:
+        for put_back in states:
+            put_back()
         for place, before in wrapped.items():
             for name, value in dict(vars(place)).items():
                 if name in before and value is not before[name]:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from casestudies.costs.fitting import check_image
-from casestudies.graph import Graph, Op, Ref, in_one_line, record, tensor_of, unwrapped
+from casestudies.graph import Graph, Op, Ref, expect_recordable, in_one_line, record, tensor_of, unwrapped
 from casestudies.onnx_rules import KINDS, OPSET, RECORDED, SIZES, Writer
 from casestudies.replay import carry_out
 
@@ -91,6 +91,7 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
     except ImportError:
         raise ImportError("onnx is not installed; install it with: pip install onnx onnxruntime") from None
     network = unwrapped(network)  # as `record` takes it
+    expect_recordable(network)
     if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
         raise ValueError("network has no weights (it is a skeleton); build it with casestudies.zoo.build")
     # Real images make constants known. Two batches, of different sizes and numbers, tell what changes with the batch

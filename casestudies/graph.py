@@ -52,6 +52,7 @@ from casestudies.hollow import (
     Hollow,
     NoContents,
     Owner,
+    Refusal,
     Untouched,
     asked_for,
     hollow,
@@ -59,6 +60,7 @@ from casestudies.hollow import (
     memory_of,
     module_at,
     shadow,
+    slots_of,
     tensors_in,
     view_of,
 )
@@ -487,8 +489,15 @@ def _reads(arguments: tuple[tuple[str, Argument], ...]) -> list[int]:
 
 # ----------------------------------------------------------------------------- many ways to ask for one operation
 
-COUNTED = {"dim", "dims", "dim0", "dim1", "dim2"}  # arguments that count dimensions, below 0 from behind
-WIDENED = {"unsqueeze", "stack", "cat"}  # they count those of the result
+COUNTED = {
+    "dim",
+    "dims",
+    "dim0",
+    "dim1",
+    "dim2",
+    "dimension",
+}  # arguments that count dimensions, below 0 from behind
+WIDENED = {"unsqueeze", "stack", "cat", "diag_embed"}  # they count those of the result
 REDUCTIONS = set("mean sum amax amin prod var std var_mean std_mean logsumexp any all norm".split())
 UNORDERED = {*REDUCTIONS, "linalg_vector_norm", "flip", "squeeze"}  # the order of dimensions says nothing
 SIZED = {"view", "reshape", "expand"}  # their size is that of the result
@@ -523,9 +532,9 @@ def _plainly(op: Op, shape: tuple[int, ...], made: tuple[int, ...]) -> Op:
         one, other = settings.pop("dim0", 0), settings.pop("dim1", 1)
         turned[one], turned[other] = other, one
         settings["dims"], name, overload = tuple(turned), "permute", "permute.default"
-    elif name == "select" and settings["dim"] < len(shape):
+    elif name in ("select", "select_scatter") and settings["dim"] < len(shape):
         settings["index"] = _from_front(settings["index"], shape[settings["dim"]])
-    elif name == "slice" and shape:
+    elif name in ("slice", "slice_scatter") and shape:
         size = shape[settings["dim"]]
         for key, usually in (("start", 0), ("end", size)):
             place: Any = usually if settings.get(key) is None else _from_front(settings[key], size)
@@ -573,8 +582,10 @@ class RecordingError(RuntimeError):
 
     `name` and `arguments` are those of the operation, with a Value in place of each tensor; `call` is the
     module at work, `data` are the arguments that depend on the inputs. All are empty where torch or the
-    network itself raised the error outside of an operation.
+    network itself raised the error outside of an operation. `begun` counts the modules that had begun.
     """
+
+    begun = 0
 
     def __init__(
         self,
@@ -731,6 +742,11 @@ def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bo
         )
     for place, value in enumerate(inputs):
         _refuse_unseen(value, f"input {place}")
+    return _Recorder(module, expect_recordable(module), inputs, training, grad, lines)
+
+
+def expect_recordable(module: nn.Module) -> dict[str, nn.Module]:
+    """Refuse lazy layers and what was made by torch.jit; return the modules by their paths."""
     modules = dict(module.named_modules())
     for path, each in modules.items():
         lazy = next((name for name, tensor in _own(each) if is_lazy(tensor)), None)
@@ -740,12 +756,11 @@ def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bo
                 "shape; run the network once, network(images), and try again"
             )
         if isinstance(each, torch.jit.ScriptModule):
-            where = f"its part {path!r}" if path else "it"
+            where = f"{path!r} in a {type(module).__name__}" if path else f"a {type(module).__name__}"
             raise ValueError(
-                f"module is {type(module).__name__}, and {where} was made by torch.jit, which runs apart from "
-                "Python; use the nn.Module that it was made of"
+                f"{where} was made by torch.jit, which runs apart from Python; use the nn.Module that it was made of"
             )
-    return _Recorder(module, modules, inputs, training, grad, lines)
+    return modules
 
 
 def check_graph(graph: object) -> None:
@@ -787,11 +802,11 @@ def _refuse_unseen(value: Any, where: str) -> None:
             for item in items:
                 _refuse_unseen(item, where)
     elif hasattr(value, "__array_interface__") and not isinstance(value, Tensor):
-        raise _refused(
+        raise Refusal(
             f"{where} is an array of NumPy ({type(value).__name__}); pass torch.as_tensor(...) of it"
         )
     elif not isinstance(value, Tensor) and not _is_plain(value) and _holds_tensor(value, 0):
-        raise _refused(
+        raise Refusal(
             f"{where} is a {type(value).__name__} with tensors in it, which are not seen there; pass them as "
             "tensors, or in a tuple, a list or a dictionary"
         )
@@ -949,6 +964,7 @@ class _Recorder(TorchDispatchMode):
         self.made_anew = False  # whether the last operation made a tensor without any other's numbers
         self.held_places: dict[tuple[Any, ...], int] | None = None  # where parameters and buffers lie
         self.at = 0  # the call at work
+        self.begun = 0  # modules that have begun
         self.constants: dict[int, Constant] = {}
         self.twins: dict[int, Hollow] = {}  # tensors without contents in the place of real ones, by their ids
         self.made: set[Any] = set()  # the memory of real tensors that the run itself made
@@ -996,6 +1012,10 @@ class _Recorder(TorchDispatchMode):
             if self.meta:
                 self.untouched = Untouched(module)
                 stack.callback(self.untouched.put_back)
+            if (
+                "torch._dynamo" in sys.modules
+            ):  # else it would compile the recorder, with a part of the network
+                enter(torch.compiler.set_stance("force_eager"))
             enter(torch.inference_mode(False))
             # A cached cast of a weight would be taken for a constant, here or in the caller's code.
             torch.clear_autocast_cache()
@@ -1043,7 +1063,9 @@ class _Recorder(TorchDispatchMode):
             try:
                 output = (call or module)(*inputs)
             except Exception as error:
-                raise self._stopped(error) from self._told(error)
+                stopped = self._stopped(error)
+                stopped.begun = self.begun
+                raise stopped from self._told(error)
             finally:
                 self.site = ()
             if missing:
@@ -1053,6 +1075,7 @@ class _Recorder(TorchDispatchMode):
                 raise stopped from told
             # Read what the network returns before its attributes are put back.
             result = self._result(output, "output", 0)
+            self._hold_late()
             self.required = [tensor.requires_grad for _, _, tensor in self.held]
         # What only the run needed leaves its memory to the graph.
         self.untouched = None
@@ -1079,6 +1102,8 @@ class _Recorder(TorchDispatchMode):
             if id(value) not in seen:
                 other = precision if value.is_floating_point() else None
                 seen[id(value)] = made = like(value, self.device, other)
+                if other is None and value.layout == torch.strided:
+                    made.shadow = value.data  # in the same memory as other inputs, perhaps
                 if self.grad and value.requires_grad:
                     made.requires_grad_()
             return seen[id(value)]
@@ -1117,6 +1142,28 @@ class _Recorder(TorchDispatchMode):
         self.held_place[id(tensor)] = len(self.held)
         self.held.append((name, "parameter" if isinstance(tensor, nn.Parameter) else "buffer", tensor))
         self.holder.append(holder)
+
+    def _hold_late(self) -> None:
+        """Hold also the parameters that modules of the network made in this run, and that were read in it."""
+        late: list[tuple[str, str, nn.Module, Tensor]] = [
+            (path, name, module, tensor)
+            for path, module in self.modules.items()
+            for name, tensor in _own(module)
+            if id(tensor) not in self.held_place and isinstance(tensor, nn.Parameter)
+        ]
+        for path, name, module, tensor in late:
+            number = tensor.number if type(tensor) is Hollow else self.number.get(id(tensor), -1)
+            if number < 0:
+                continue
+            storage = self.values[number].storage
+            # Its initialisation is no part of the computation.
+            self.ops = [
+                op
+                for op in self.ops
+                if all(each > number or self.values[each].storage != storage for each in op.outputs)
+            ]
+            self._add_held(f"{path}.{name}".lstrip("."), tensor, _kind(module))
+            self.held_value[self.held_place[id(tensor)]] = number
 
     def _adopt(self, module: nn.Module, path: str) -> None:
         """Hold the parameters of a layer that the network made on the way, as if it had had the layer before."""
@@ -1217,9 +1264,11 @@ class _Recorder(TorchDispatchMode):
         state = []
         for place, (name, kind, tensor) in enumerate(self.held):
             value = new.get(self.held_value.get(place, -1))
-            dtype = _dtype(tensor)
+            if value is None:
+                shape, dtype = tuple(tensor.shape), _dtype(tensor)
+            else:  # as it was when the run first read it
+                shape, dtype = values[value].shape, values[value].dtype
             required = self.required[place] if self.required else tensor.requires_grad
-            shape = tuple(tensor.shape)
             state.append(
                 Held(
                     name, kind, self.sizes.setdefault(shape, shape), self.called.get(dtype, dtype), required,
@@ -1243,6 +1292,7 @@ class _Recorder(TorchDispatchMode):
         """Open the call of a module that begins; a hook."""
         if threading.get_ident() != self.thread:
             return  # another thread runs modules of its own
+        self.begun += 1
         if module is self.module and len(self.calls) == 1:
             self.calls[0] = replace(self.calls[0], inputs=self._found(inputs))
             return
@@ -1285,7 +1335,9 @@ class _Recorder(TorchDispatchMode):
             # It passed its input on. An alias records that, for readers that follow the way through the modules.
             returned = aten.alias.default(output)
             found = (self._find(returned),)
-        self.calls[work.place] = replace(call, outputs=found)
+        self.calls[work.place] = Call(
+            call.path, call.kind, call.parent, call.layer, call.leaf, call.inputs, found, call.held
+        )  # (not by `replace`, which takes longer)
         if len(self.stack) > 1:
             self.stack.pop()
             self.at = self.stack[-1].place
@@ -1325,14 +1377,18 @@ class _Recorder(TorchDispatchMode):
         if func is EMPTY and args[0] == [0]:
             return func(*args, **kwargs)  # the empty tensor that batch norm makes for other devices
         form = _form(func)
-        if self.empty:
+        given = _tensors_of((*args, *kwargs.values()))
+        if self.empty and any(
+            [type(each) is not Hollow and self._assigned_number(each) is not None for each in given]
+        ):
             args, kwargs = self._assigned(args), self._assigned(kwargs)
+            given = _tensors_of((*args, *kwargs.values()))
         if form.parts is not None:
             with self:
                 return form.parts(*args, **kwargs)
         arguments = self._arguments(form, args, kwargs)
         try:
-            result = self._carry_out(form, args, kwargs)
+            result = self._carry_out(form, given, args, kwargs)
         except Exception as error:
             self.stop = _Stop(error, self.calls[self.at], form.asked, arguments, form)
             raise
@@ -1380,7 +1436,7 @@ class _Recorder(TorchDispatchMode):
             self.ops.append(op)
         return result
 
-    def _carry_out(self, form: _Form, args: Any, kwargs: Any) -> Any:
+    def _carry_out(self, form: _Form, given: list[Tensor], args: Any, kwargs: Any) -> Any:
         """Run the operation: on real tensors, or for hollow results where it reads a hollow tensor or a weight."""
         func, packet = form.func, form.packet
         if not self.meta:
@@ -1389,9 +1445,6 @@ class _Recorder(TorchDispatchMode):
         if tracing is not None and getattr(tracing, "_CURRENT_MAKE_FX_TRACER", None) is not None:
             # torch.func.linearize: what is traced runs on copies that hide products
             raise NoContents(TRANSFORMED)
-        given = _tensors_of(args)
-        if kwargs:
-            given.extend(tensors_in(kwargs))
         if not any(type(each) is Hollow or self._is_held(each) and not _counts(each) for each in given):
             return self._for_real(func, given, args, kwargs)
         if packet in VIEWED and not kwargs:
@@ -1421,11 +1474,13 @@ class _Recorder(TorchDispatchMode):
             text = str(error)
             if func.namespace == "prims":  # derivatives going forward: torch's rules take numbers for these
                 raise NoContents(TRANSFORMED) from error
+            if "nested" in str(packet):
+                raise Refusal(NESTED) from error
             if isinstance(error, NotImplementedError) or re.search(r"\b[Mm]eta\b|fake|data-dependent", text):
                 raise NoContents(str(packet)) from error
             raise
-        if packet is aten._embedding_bag:
-            result = _bags(args, result)
+        if packet in GIVEN:
+            result = GIVEN[packet](args, result)
         if torch.Tag.inplace_view in func.tags:  # a shape changes, and that of the hollow tensor must follow
             with torch._C._DisableTorchDispatch():
                 func(*self._on_meta(args, lambda each: each), **self._on_meta(kwargs, lambda each: each))
@@ -1433,8 +1488,6 @@ class _Recorder(TorchDispatchMode):
 
     def _for_real(self, func: Any, given: list[Tensor], args: Any, kwargs: Any) -> Any:
         """Run an operation on tensors that the network made, or holds besides its weights; compute small ones."""
-        if torch.Tag.nondeterministic_seeded in func.tags and self.untouched is not None:
-            self.untouched.drew = True
         foreign = {self._place(each)[0] for each in given} - self.made
         if foreign and func._schema.is_mutable and self.untouched is not None:
             named = zip(func._schema.arguments, args, strict=False)
@@ -1528,13 +1581,13 @@ class _Recorder(TorchDispatchMode):
                 f"so that nothing is computed; let it decide by shapes alone, or {real}"
             )
         if "support saved tensor hooks" in str(error):
-            return RuntimeError(
+            return Refusal(
                 f"{layer} uses a transform of torch.func, such as grad or vjp, beside which torch does not say what "
                 "autograd saves; record it without gradients"
             )
         if "_Recorder object" in str(error):
             operator = re.search(r"HigherOrderOperator (\w+)", str(error))
-            return RuntimeError(
+            return Refusal(
                 f"{layer} uses torch's {operator[1] if operator else 'operator'}, which takes functions and cannot "
                 "be recorded; write it with Python's own if, for and plain operations"
             )
@@ -1579,11 +1632,11 @@ class _Recorder(TorchDispatchMode):
         Raises ValueError, with the place `where`, for a set, an iterator, or what is nested too deep.
         """
         if depth > DEEPEST - 2:
-            raise _refused(f"{where} is nested more than {DEEPEST - 2} deep; return a tuple of tensors")
+            raise Refusal(f"{where} is nested more than {DEEPEST - 2} deep; return a tuple of tensors")
         if inspect.isawaitable(value) or inspect.isasyncgen(value):
             if inspect.iscoroutine(value):
                 value.close()  # else Python warns that nobody awaited it
-            raise _refused(
+            raise Refusal(
                 f"{where} is to be awaited ({type(value).__name__}), so that nothing has run yet; write forward "
                 "with def, not async def"
             )
@@ -1592,7 +1645,11 @@ class _Recorder(TorchDispatchMode):
         if isinstance(value, int):
             return int(value) if abs(value) < 2**64 else str(value)
         if isinstance(value, str):
-            return value if len(value) <= LONGEST_TEXT else f"{value[:80]} {_digest(value.encode())}"
+            return (
+                value
+                if len(value) <= LONGEST_TEXT
+                else f"{value[:80]} {_digest(value.encode('utf-8', 'surrogatepass'))}"
+            )
         items: Any = None
         if isinstance(value, dict):
             items = value.values()
@@ -1600,7 +1657,7 @@ class _Recorder(TorchDispatchMode):
             items = value
         elif isinstance(value, (set, frozenset)) or hasattr(value, "__next__"):
             kind = "a set, which has no order" if isinstance(value, (set, frozenset)) else "an iterator"
-            raise _refused(f"{where} is {kind} ({type(value).__name__}); return a tuple of tensors")
+            raise Refusal(f"{where} is {kind} ({type(value).__name__}); return a tuple of tensors")
         elif not isinstance(value, (nn.Module, type)) and not callable(value):
             items = _attributes(value)
         if items is None or not hasattr(value, "__len__") and not _holds_tensor(value, 0):
@@ -1647,9 +1704,7 @@ class _Recorder(TorchDispatchMode):
                 self.where[number] = self._place(tensor)
         else:
             if tensor.is_nested:
-                raise _refused(
-                    "the network makes a nested tensor, whose parts differ in shape; pad them to one shape"
-                )
+                raise Refusal(NESTED)
             shape = tuple(tensor.shape)
             held = self.held_place.get(id(tensor))
             if held is not None and held not in self.held_value and tensor.numel():  # where it will be known
@@ -1703,7 +1758,7 @@ class _Recorder(TorchDispatchMode):
             if self._is_held(tensor):  # such as weight.data
                 return self._known(self.held[self._is_held(tensor) - 1][2])
             if id(tensor) in self.elsewhere:
-                raise _refused(
+                raise Refusal(
                     f"{self.elsewhere[id(tensor)]!r} runs in a thread of its own, where its operations are not seen; "
                     "run it in the thread that runs the network"
                 )
@@ -2030,10 +2085,6 @@ def _tensors_of(args: Any) -> list[Tensor]:
     return found
 
 
-def _refused(reason: str) -> ValueError:
-    return ValueError(f"this cannot be recorded: {reason}")
-
-
 def _digest(data: Any) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
@@ -2067,11 +2118,7 @@ def _has_numpy() -> bool:
 
 def _attributes(value: Any) -> list[Any] | None:
     """List what an object holds in its attributes, such as an output class of a library; None for nothing."""
-    slots = [kind.__dict__.get("__slots__", ()) for kind in type(value).__mro__]
-    names = dict.fromkeys(name for each in slots for name in ((each,) if isinstance(each, str) else each))
-    for own in ("__dict__", "__weakref__"):
-        names.pop(own, None)
-    found = [getattr(value, name) for name in names if hasattr(value, name)]
+    found = [item for _, item in slots_of(value)]
     found.extend(getattr(value, "__dict__", {}).values())
     return found or None
 
@@ -2097,11 +2144,11 @@ def _refuse_what_is_too_large(graph: Graph) -> None:
         "parameters and buffers": len(graph.state), "saved tensors": len(graph.saved),
     }.items():  # fmt: skip
         if count > MOST:
-            raise _refused(f"the network has {count:,} {what}, and a graph holds at most {MOST:,}")
+            raise Refusal(f"the network has {count:,} {what}, and a graph holds at most {MOST:,}")
     names = (*(held.name for held in graph.state), *(call.path for call in graph.calls))
     longest = max(names, key=len, default="")
     if len(longest) > LONGEST_TEXT:
-        raise _refused(
+        raise Refusal(
             f"a path of {len(longest):,} characters; expected at most {LONGEST_TEXT:,}: {longest[:60]}..."
         )
 
@@ -2117,12 +2164,12 @@ def _line() -> int | None:
     return None
 
 
+NESTED = "the network makes a nested tensor, whose parts differ in shape; pad them to one shape"
 # Kinds of tensors for which torch has few rules without contents, by a word in the names of their operations.
 WITHOUT_RULES = {
     "pack_padded": "packed sequences",
     "quantize": "quantized numbers",
     "sparse": "sparse tensors",
-    "nested": "nested tensors",
     "mkldnn": "tensors in the layout of MKL-DNN",
 }
 # Operations that read the numbers of tensors into Python.
@@ -2216,7 +2263,7 @@ def _check_transposed(named: Mapping[str, Any]) -> None:
 
 
 def _bags(args: Any, result: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """What the kernel on the processor gives beside the sums of bags, where torch's rule for shapes says otherwise.
+    """What the kernel gives beside the sums of bags.
 
     It needs no list of each number's bag where it adds up plain rows, and lists no maxima where it takes none.
     """
@@ -2231,6 +2278,27 @@ def _bags(args: Any, result: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 # The defaults of torch's _embedding_bag.
 BAG: tuple[Any, ...] = (None, None, None, False, 0, False, None, False, -1)
+
+
+def _statistics(weight: int) -> Callable[[Any, tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    """What the kernel of a norm gives: statistics of the dtype of its weights, or of its input where it has none."""
+
+    def given(args: Any, result: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        dtype = next((each.dtype for each in args[weight : weight + 2] if each is not None), args[0].dtype)
+        return result[0], *[each.to(dtype) for each in result[1:]]
+
+    return given
+
+
+# What the kernels on the processor give, where torch's rules for shapes say otherwise.
+GIVEN: dict[Any, Callable[[Any, tuple[Tensor, ...]], tuple[Tensor, ...]]] = {
+    aten._embedding_bag: _bags,
+    aten.native_layer_norm: _statistics(2),
+    aten.native_group_norm: _statistics(1),
+    aten._weight_norm_interface: lambda args, result: (
+        result[0], result[1].float() if result[1].dtype == torch.float16 else result[1],
+    ),
+}  # fmt: skip
 
 
 def _goes_with(images: torch.dtype, weights: torch.dtype) -> bool:

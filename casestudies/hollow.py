@@ -13,13 +13,21 @@ import collections
 import random
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from operator import is_
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+
+class Refusal(ValueError, RuntimeError):
+    """The network cannot be recorded, whatever it is given; the message says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"this cannot be recorded: {reason}")
 
 
 def tensors_in(value: Any) -> list[Tensor]:
@@ -35,6 +43,7 @@ def tensors_in(value: Any) -> list[Tensor]:
     return found
 
 
+MOST_NESTED = 100  # tuples in tuples
 _WITHOUT_TENSORS = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device, torch.layout})
 
 
@@ -46,10 +55,9 @@ def _collect(value: Any, found: list[Tensor], inside: tuple[int, ...]) -> None:
         if isinstance(item, Tensor):
             found.append(item)
         elif isinstance(item, (tuple, list, dict)):
-            if id(item) in inside:
-                raise ValueError(
-                    f"this cannot be recorded: a {type(item).__name__} contains itself; pass and return tuples"
-                )
+            if id(item) in inside or len(inside) > MOST_NESTED:
+                what = "contains itself" if id(item) in inside else f"is nested more than {MOST_NESTED} deep"
+                raise Refusal(f"a {type(item).__name__} {what}; pass and return tuples of tensors")
             _collect(item, found, (*inside, id(item)))
 
 
@@ -141,6 +149,17 @@ class Hollow(Tensor):
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise NoContents(EARLIER if _is_over(self) else "its contents, to store them")
 
+    def __format__(self, spec: str) -> str:
+        if spec and not self.dim():
+            raise NoContents(EARLIER if _is_over(self) else "an f-string or format()")
+        return super().__format__(spec)
+
+    def as_subclass(self, cls: Any) -> Any:  # by which torch gives results the class of a parameter
+        return self
+
+
+Hollow.__name__ = Hollow.__qualname__ = "Tensor"  # as which Python's messages on it speak of it
+
 
 def _is_over(tensor: Tensor) -> bool:
     """Whether the recording that made a tensor without contents has ended."""
@@ -176,6 +195,15 @@ def like(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None)
         dtype=dtype or tensor.dtype,
         device=device,
     )
+    return _marked(made, tensor)
+
+
+def _marked(made: Hollow, tensor: Tensor) -> Hollow:
+    """Mark a tensor as conjugated or negated where another is: torch computes that when it is needed."""
+    if tensor.is_conj():
+        torch._C._set_conj(made, True)
+    if tensor.is_neg():
+        torch._C._set_neg(made, True)
     return made
 
 
@@ -200,7 +228,7 @@ def view_of(base: Hollow, shape: Any, stride: Any) -> Hollow:
     """Make one that lies in the memory of another."""
     made: Hollow = _make(Hollow, shape, stride, base.storage_offset(), dtype=base.dtype, device=base.device)
     made.base, made.number, made.owner = base, base.number, base.owner
-    return made
+    return _marked(made, base)
 
 
 def memory_of(tensor: Tensor) -> int | None:
@@ -222,7 +250,8 @@ class Untouched:
     `put_back` restores whatever has changed: layers and tables that the network made at its first
     run, counters, hooks, modes, gradients, and the memory of a tensor to which the network assigned another
     (`weight.data = ...`), which may be a tensor without contents. Tensors are not copied; see `before_writing`. It
-    also restores the random numbers of Python and NumPy, and those of torch where `drew` says that the run drew some.
+    also restores generators of random numbers, and what torch keeps for all, such as its default dtype. Iterators
+    cannot be put back.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -238,11 +267,16 @@ class Untouched:
         # Tensors of the meta device, which have no contents to keep: by shape, strides, dtype and whether they
         # require a gradient. (Those that have one are among the others.)
         self.shapes: dict[tuple[Any, ...], list[Tensor]] = {}
-        self.drew = False
-        self.torch_state, self.torch_seed = torch.get_rng_state(), torch.initial_seed()
-        self.python_state = random.getstate()
-        self.numpy = sys.modules.get("numpy.random")
-        self.numpy_state = self.numpy.get_state() if self.numpy is not None else None
+        strict = torch.are_deterministic_algorithms_enabled()
+        mild = torch.is_deterministic_algorithms_warn_only_enabled()
+        # What puts back what can be set to a state.
+        self.states: list[Callable[[], object]] = [
+            *random_states(),
+            partial(torch.set_default_dtype, torch.get_default_dtype()),
+            partial(torch._C._set_deterministic_algorithms, strict, warn_only=mild),
+            partial(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled()),
+        ]
+        self.slots: list[tuple[Any, list[tuple[Any, Any]]]] = []  # of objects
         self._remember(module)
 
     def _remember(self, start: Any) -> None:
@@ -268,9 +302,14 @@ class Untouched:
             if isinstance(thing, (nn.Module, dict)):
                 held = thing.__dict__ if isinstance(thing, nn.Module) else thing
                 names, found = tuple(held), tuple(held.values())
-                further = [(i, value) for i, value in enumerate(found) if type(value) not in plain]
-                blank = tuple([i for i, value in further if type(value) in containers and not value])
-                todo.extend([value for i, value in further if i not in blank])
+                places = []
+                for i, value in enumerate(found):
+                    kind = type(value)
+                    if kind in containers and not value:
+                        places.append(i)
+                    elif kind not in plain:
+                        todo.append(value)
+                blank = tuple(places)
                 if held is not thing:
                     names, blank = shared.setdefault(names, names), shared.setdefault(blank, blank)
                 self.attributes.append((held, names, blank, found))
@@ -282,8 +321,13 @@ class Untouched:
                 found = thing
             elif kind is types.MethodType:
                 found = (thing.__self__,)
-            elif _is_plain_object(kind) and isinstance(getattr(thing, "__dict__", None), dict):
-                found = (thing.__dict__,)
+            elif (state := _state(thing)) is not None:
+                self.states.append(state)
+            elif _is_plain_object(kind):
+                slots = slots_of(thing)
+                if slots:
+                    self.slots.append((thing, slots))
+                found = [getattr(thing, "__dict__", None), *[item for _, item in slots]]
             for value in found or ():
                 kind = type(value)
                 if kind in plain:
@@ -320,21 +364,19 @@ class Untouched:
             if changed:
                 thing.clear()
                 (thing.update if isinstance(thing, set) else thing.extend)(items)
+        for thing, slots in self.slots:
+            for slot, _ in slots_of(thing):
+                slot.__delete__(thing)
+            for slot, value in slots:
+                slot.__set__(thing, value)
         for tensor, numbers in self.numbers:
             with torch.no_grad():
-                tensor.detach().copy_(numbers)
-        if (self.drew or torch.initial_seed() != self.torch_seed) and not torch.equal(
-            torch.get_rng_state(), self.torch_state
-        ):
-            if torch.initial_seed() != self.torch_seed:
-                torch.default_generator.manual_seed(self.torch_seed)
-            torch.set_rng_state(self.torch_state)
-        if random.getstate() != self.python_state:
-            random.setstate(self.python_state)
-        if self.numpy is not None and self.numpy_state is not None:
-            (_, keys, *now), (_, keys_before, *before) = self.numpy.get_state(), self.numpy_state
-            if now != before or keys.tobytes() != keys_before.tobytes():
-                self.numpy.set_state(self.numpy_state)
+                if tensor.shape == numbers.shape:
+                    tensor.detach().copy_(numbers)
+                else:
+                    tensor.data = numbers
+        for put_back in self.states:
+            put_back()
 
     def _put_tensors_back(self) -> None:
         for tensor, handle, required, gradient in self.tensors:
@@ -356,6 +398,52 @@ def _put_gradient_back(tensor: Tensor, required: bool, gradient: Tensor | None) 
             tensor.grad = gradient
 
 
+def slots_of(thing: Any) -> list[tuple[Any, Any]]:
+    """What an object holds in `__slots__`: each slot that has a value, as a descriptor, and the value."""
+    return [
+        (slot, slot.__get__(thing))
+        for kind in type(thing).__mro__
+        for slot in vars(kind).values()
+        if "__slots__" in vars(kind) and type(slot) is types.MemberDescriptorType and _is_set(slot, thing)
+    ]
+
+
+def _is_set(slot: Any, thing: Any) -> bool:
+    try:
+        slot.__get__(thing)
+    except AttributeError:
+        return False
+    return True
+
+
+def random_states() -> list[Callable[[], object]]:
+    """What puts back the random numbers of torch, Python and NumPy."""
+    found: list[Callable[[], object]] = [
+        partial(torch.set_rng_state, torch.get_rng_state()), partial(random.setstate, random.getstate()),
+    ]  # fmt: skip
+    if (numpy := sys.modules.get("numpy.random")) is not None:
+        found.append(partial(numpy.set_state, numpy.get_state()))
+    return found
+
+
+def _state(thing: Any) -> Callable[[], object] | None:
+    """What puts back a generator of random numbers, or numbers that lie outside of torch; None for another object."""
+    if isinstance(thing, bytearray):
+        return partial(thing.__setitem__, slice(None), bytes(thing))
+    if isinstance(thing, torch.Generator):
+        return partial(thing.set_state, thing.get_state())
+    if isinstance(thing, random.Random) and not isinstance(thing, random.SystemRandom):
+        return partial(thing.setstate, thing.getstate())
+    numpy, draws = sys.modules.get("numpy"), sys.modules.get("numpy.random")
+    if numpy is not None and isinstance(thing, numpy.ndarray) and thing.flags.writeable:
+        return partial(numpy.copyto, thing, thing.copy())
+    if draws is not None and isinstance(thing, draws.RandomState):
+        return partial(thing.set_state, thing.get_state())
+    if draws is not None and isinstance(thing, draws.Generator):
+        return partial(setattr, thing.bit_generator, "state", thing.bit_generator.state)
+    return None
+
+
 # Types that hold nothing that a run could change, or nothing of the module's own.
 _PLAIN = {
     type(None), bool, int, float, complex, str, bytes, type, types.FunctionType, types.BuiltinFunctionType,
@@ -370,7 +458,7 @@ def _is_plain_object(kind: type) -> bool:
     found = _CACHE.get(kind)
     if found is None:
         root = str(kind.__module__).partition(".")[0]
-        found = root not in sys.stdlib_module_names or root == "__main__"
+        found = root not in sys.stdlib_module_names or root == "__main__" or kind is types.SimpleNamespace
         found = found and root != "torch" and not issubclass(kind, (Tensor, type))
         _CACHE[kind] = found
     return found

@@ -26,6 +26,10 @@ LARGEST = 64_000_000  # numbers of one value
 MOST = 512_000_000  # numbers of all values together
 
 
+# What DataParallel and torch.compile, which `record` looks through, write before the names in their state.
+WRAPPED = re.compile(r"^(module\.|_orig_mod\.)+")
+
+
 class ReplayError(ValueError):
     """A graph cannot be carried out, or not with these tensors. It is a ValueError."""
 
@@ -104,6 +108,7 @@ def replay(
     for place, (number, tensor) in enumerate(zip(graph.inputs, inputs, strict=True)):
         put(number, tensor, f"input {place}")
     used = {}
+    state = {WRAPPED.sub("", name): tensor for name, tensor in state.items()} | dict(state)
     for held in graph.state:
         if held.value is not None:
             if held.name not in state:
@@ -253,6 +258,8 @@ def _prepared(
     function = function_of(f"{packet_name}.{overload}")
     if function is None:
         raise ReplayError(f"{where}: torch has no {op.overload}")
+    if "generator" in overload:  # which is not in the graph
+        arguments["generator"] = None
     return function, arguments
 
 

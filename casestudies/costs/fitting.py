@@ -19,7 +19,7 @@ from torch import nn
 from casestudies.costs.reach import FACTORS, WINDOW_OPS
 from casestudies.costs.table import Image, Sizes, each_input, noun, shown
 from casestudies.graph import Graph, RecordingError, Value, in_one_line, record_or_stop, window_output
-from casestudies.hollow import EARLIER, NoContents
+from casestudies.hollow import EARLIER, NoContents, Refusal
 
 # What the sizes of an input are called, by how many there are.
 FORMS = {
@@ -87,6 +87,7 @@ class Unfit:
 
     reason: str
     side: int
+    begun: int = 0  # modules that had begun to run when the network stopped
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def record_image(network: nn.Module, image: Image, terms: Terms) -> tuple[Graph,
             raise _too_large(image, terms.batch) from None
         # An image of another size is nearer to what was asked than an input of another kind.
         shaped = unfit is None and _is_of_shapes(cause)
-        other = _other_that_works(network, image, terms) if shaped else None
+        other = _other_that_works(network, image, terms, error) if shaped else None
         if other is not None:
             raise ValueError(
                 f"image is {shown(image)}; {_where(error)} does not take what it gets of that: {_said(cause)}; "
@@ -259,13 +260,22 @@ def _wanted(
     sides = None if unfit is None else _sides_of_layer(given[0], error)
     forms = (4, 2, 3) if unfit is None else () if sides is None else (sides + 1,)
     known = None if sides is None or sides + 1 not in FORMS else f"{name} takes {FORMS[sides + 1]}"
+    same = 0
     for sizes in _others(given[0], forms):
         found = _tried(network, sizes, several_images)
         if found is None:
             return f"{name} takes {FORMS[len(sizes)]}, such as {sizes}"
-        if found.side:  # it is only too small or too large
+        if found.side and found.begun > error.begun:  # it is only too small or too large
             known = f"{name} takes {FORMS[len(sizes)]}"
-    if known is None and unfit is None and FORMS.get(len(given[0])) != FORMS[3]:
+        same += found.reason == str(error) != ""
+        if same == ALIKE:
+            break
+    if (
+        known is None
+        and unfit is None
+        and FORMS.get(len(given[0])) != FORMS[3]
+        and not isinstance(cause, TypeError)
+    ):
         return f"{_where(error)} does not take that: {_said(cause)}"
     return known
 
@@ -295,7 +305,11 @@ def _unfit_norm(network: nn.Module, image: Image) -> Unfit | None:
 
 def _is_of_shapes(cause: BaseException | None) -> bool:
     """Whether an exception may be raised since something has another shape than the code expects."""
-    return isinstance(cause, OF_SHAPES) and not isinstance(cause, NoContents) and LONELY not in str(cause)
+    return (
+        isinstance(cause, OF_SHAPES)
+        and not isinstance(cause, (NoContents, Refusal, RecursionError))
+        and LONELY not in str(cause)
+    )
 
 
 def _said(cause: BaseException | None) -> str:
@@ -342,17 +356,22 @@ def _others(sizes: Sizes, forms: Iterable[int]) -> Iterator[Sizes]:
                     yield (channels, frames, side, side) if form == 4 else (channels, *[side] * (form - 1))
 
 
-def _other_that_works(network: nn.Module, image: Image, terms: Terms) -> Image | None:
+def _other_that_works(network: nn.Module, image: Image, terms: Terms, error: RecordingError) -> Image | None:
     """Inputs of the same kind in a usual size with which the network runs, the nearest first; None if none does.
 
     That tells an image which does not fit from a network which is wrong, whatever it raises.
     """
     if isinstance(image[0], tuple) or len(image) < 2:
         return None
+    same = 0
     for side in sorted(USUAL, key=lambda side: abs(math.log(side / image[-1]))):
         other = _resized(image, side)
-        if other != image and _tried(network, other, terms) is None:
+        found = None if other == image else _tried(network, other, terms)
+        if found is None and other != image:
             return other
+        same += found is not None and found.reason == str(error) != ""
+        if same == ALIKE:
+            break
     return None
 
 
@@ -361,7 +380,7 @@ def _tried(network: nn.Module, image: Image, terms: Terms) -> Unfit | None:
     try:
         _recorded(network, image, terms)
     except RecordingError as error:
-        return _unfit(error) or Unfit(str(error), 0)
+        return replace(_unfit(error) or Unfit(str(error), 0), begun=error.begun)
     except Exception as error:
         return Unfit(str(error), 0)
     return None
@@ -372,6 +391,7 @@ def _tried(network: nn.Module, image: Image, terms: Terms) -> Unfit | None:
 USUAL = (
     4, 8, 14, 16, 28, 32, 48, 56, 64, 96, 112, 128, 160, 192, 224, 227, 240, 256, 299, 320, 384, 448, 512,
 )  # fmt: skip
+ALIKE = 3  # inputs that fail with the same words, which then do not speak of sizes
 LARGEST = 4096  # pixels a side; where the search for an image that fits gives up
 
 

@@ -279,20 +279,21 @@ class _Fold:
         layers: dict[int, _Entry] = {}
         entered = 0
         last = array("l", [-1]) * len(graph.values)  # by value, the operation that is the last to read it
-        for number, op in enumerate(graph.ops):
-            for value in op.reads:
+        every = [op.reads for op in graph.ops]
+        for number, reads in enumerate(every):
+            for value in reads:
                 last[value] = number
-        for number, op in enumerate(graph.ops):
+        for number, (op, reads) in enumerate(zip(graph.ops, every, strict=True)):
             for place in range(entered, op.call + 1):
                 self._enter(place, layers)
             entered = max(entered, op.call + 1)
-            self._operate(op, layers.get(op.call))
+            self._operate(op, reads, layers.get(op.call))
             for value in op.outputs[1:]:
                 if last[value] < 0:
                     self.sights.pop(value, None)
             if op.call in layers:  # and again after each further operation of that layer
                 self._finish(layers[op.call], graph.calls[op.call].outputs)
-            for value in op.reads:
+            for value in reads:
                 if last[value] == number:
                     self.sights.pop(value, None)
         for place in range(entered, len(graph.calls)):
@@ -307,11 +308,10 @@ class _Fold:
                 self.entries.append(entry)
             self._pay(entry, call.held)
 
-    def _operate(self, op: Op, entry: _Entry | None) -> None:
+    def _operate(self, op: Op, reads: tuple[int, ...], entry: _Entry | None) -> None:
         graph = self.graph
         if not op.outputs:
             return
-        reads = op.reads
         sees = any(value in self.sights for value in reads)
         macs = op_macs(graph, op)
         makers = tuple(sorted({place for value in reads for place in self.makers.get(value, ())}))

@@ -34,6 +34,7 @@ from casestudies.costs.ledger import (
 from casestudies.costs.reach import FACTORS, RULES
 from casestudies.costs.table import Image, aligned, as_html, noun, shown
 from casestudies.graph import ITEMSIZE, SYMBOLS, Graph, Held, Op, Ref, function_of
+from casestudies.hollow import tensors_in
 
 # Tensors of the size of a parameter that an optimiser keeps for it, and numbers besides.
 OPTIMIZERS = {"sgd": (0, 0), "momentum": (1, 0), "adam": (2, 1), "adamw": (2, 1)}
@@ -399,6 +400,11 @@ def _fold(graph: Graph, backward: list[int]) -> tuple[tuple[Step, ...], int, int
     for value in values:
         size.setdefault(value.storage, value.nbytes)
     for op in graph.ops:
+        if op.name == "empty_strided":  # with gaps between its numbers
+            laid = values[op.outputs[0]]
+            sides = zip(op.setting("size"), op.setting("stride"), strict=True)
+            span = sum((n - 1) * step for n, step in sides) + 1
+            size[laid.storage] = span * ITEMSIZE[laid.dtype] if laid.numel else 0
         if op.name == "embedding_bag":  # its kernel shortens in place what it made longer by one
             _, bags, sizes, _ = (values[number] for number in op.outputs)
             size[bags.storage] += ITEMSIZE[bags.dtype] if bags.numel else 0
@@ -474,9 +480,17 @@ def _backward_macs(graph: Graph, reached: set[int]) -> list[int | None]:
             if op.name not in RULES and op.name != "changed":
                 values = [graph.values[value] for value in op.reads]
                 shapes = tuple([(value.shape, value.dtype) for value in values])
-                question = op.overload, shapes, tuple([value in wanting for value in op.reads]), _settings(op)
+                question = (
+                    op.overload,
+                    shapes,
+                    (
+                        tuple([value in wanting for value in op.reads]),
+                        tuple([value in reached for value in op.outputs]),
+                    ),
+                    _settings(op),
+                )
                 if question not in asked:
-                    asked[question] = _asked(graph, op, wanting)
+                    asked[question] = _asked(graph, op, wanting, reached)
                 found[place] = asked[question]
             continue
         needed = [value in wanting for value in factors]
@@ -494,7 +508,7 @@ def _settings(op: Op) -> str:
     return repr([(name, value) for name, value in op.arguments if not isinstance(value, Ref)])
 
 
-def _asked(graph: Graph, op: Op, wanting: set[int]) -> int | None:
+def _asked(graph: Graph, op: Op, wanting: set[int], reached: set[int]) -> int | None:
     """The MACs that torch counts in a backward pass on tensors without contents; None where it cannot."""
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -516,8 +530,9 @@ def _asked(graph: Graph, op: Op, wanting: set[int]) -> int | None:
     try:
         with torch.enable_grad():
             results = function_of(op.overload)(**{name: real(value) for name, value in op.arguments})
-            together = (results,) if isinstance(results, Tensor) else results
-            ends = [each for each in together if isinstance(each, Tensor) and each.requires_grad]
+            # What a gradient does not reach, such as vectors of which the network reads the values alone, has none.
+            both = zip(op.outputs, tensors_in(results), strict=False)
+            ends = [each for value, each in both if value in reached and each.requires_grad]
             with FlopCounterMode(display=False) as counter:
                 torch.autograd.grad(ends, given, [torch.empty_like(each) for each in ends], allow_unused=True)
     except Exception:  # an operation that has no kernel without contents, or changes what it reads
