@@ -243,9 +243,7 @@ def _weights_below(layers: Layers, last: int) -> Counter[Any]:
     )
 
 
-def _parted(
-    one: Layer, other: Layer, mine: Sequence[int], theirs: Sequence[int]
-) -> tuple[int, int] | None:
+def _parted(one: Layer, other: Layer, mine: Sequence[int], theirs: Sequence[int]) -> tuple[int, int] | None:
     """The one thing that two layers read of which the signatures differ; None where it is none, or several."""
     if len(one.reads) != len(other.reads):
         return None
