@@ -3051,7 +3051,11 @@ def _criteria(
         share = sum(verdicts) / len(verdicts)
         message = f"{wrong[0][0]}: {wrong[0][1]}" if wrong else ""
         if not wrong and share < 1:
-            if any(HOPELESS & difference.keys() for difference in differences):
+            if any("failure" in difference for difference in differences):
+                message = "Not compared, since the block raised an exception."
+            elif any(difference.get("parameters", "") == IN_ANY_LAYOUT for difference in differences):
+                message = "Not compared, since it is not known which parameter stands for which."
+            elif any(HOPELESS & difference.keys() for difference in differences):
                 message = "Not compared, since the structure differs."
             elif any("remembers" in difference for difference in differences):
                 message = "Not compared, since what it gives does not follow from its input."

@@ -140,6 +140,7 @@ def not_registered(yours: Layers) -> Comparison | None:
 NETWORK = 40  # layers
 FEW = 2  # differences
 EXCHANGED = 1.2  # edits that two neighbours in the other order count for
+MORE_THAN_HALF = 0.65  # of that
 OTHER_END = 1.5  # edits that it counts for if the last layers of both are of two kinds
 
 
@@ -860,7 +861,18 @@ def _members(bits: int) -> set[int]:
 
 def _same(one: Layer, other: Layer) -> bool:
     """Whether two layers do the same: a 1×1 convolution is called a linear layer where the grid is one pixel."""
+    if one.kind == other.kind == "permute":
+        return bool(_moved_axis(one) & _moved_axis(other)) or one.label == other.label
     return one.label == other.label or _product(one) == _product(other) is not None
+
+
+def _moved_axis(layer: Layer) -> set[str]:
+    """What a permutation does, if it moves the channels: the same for a grid and for the pixels in a row."""
+    dims, last = layer.setting("dims"), len(layer.setting("dims")) - 1
+    if last < 2:
+        return set()
+    forms = {"to the end": (0, *range(2, last + 1), 1), "from the end": (0, last, *range(1, last))}
+    return {name for name, form in forms.items() if tuple(dims) == form}
 
 
 def _product(layer: Layer) -> tuple[Any, ...] | None:
@@ -880,6 +892,8 @@ def _change(one: Layer, other: Layer) -> float:
         return 0.0
     if one.kind == other.kind:
         mine, theirs = dict(one.settings), dict(other.settings)
+        if mine.get("how") != theirs.get("how"):
+            return MORE_THAN_HALF  # two parameters in the other order have the roles that are asked for
         return 0.3 + 0.1 * sum(mine.get(key) != theirs.get(key) for key in {*mine, *theirs})
     if "input" in (one.kind, other.kind):
         return 2.5

@@ -430,9 +430,11 @@ class _Edits:
                     "{0} * {1}",
                     "{0} + {1}",
                     "{0} - {1}",
-                    "math.ceil({0} / {1})",
                 )
-                yield self.edit(1.0 if plain else 1.15, text, words)
+                # Where all quotients are broken, to round up is to be off by one, and no call tells which it was.
+                rounds = text.startswith(("math.ceil(", "round(", "int(", "({0} + 1)", "({0} - 1)"))
+                weight = 1.25 if kind is ast.FloorDiv and rounds else 1.0 if plain else 1.15
+                yield self.edit(weight, text, words)
         elif self.tensor and sign:
             for other in ("+", "-", "*", "/", "@"):
                 if other != sign:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, wraps
 from inspect import signature
 from itertools import combinations, product
 from numbers import Number
@@ -640,14 +640,36 @@ def _name_and_show(
         report.differences = report.differences or _left_undone(reference, answered)
     if slips:
         slip = min(slips, key=lambda slip: slip.weight)
-        report.place = slip.place
-        if not named or _tells_formulas_apart(answered):  # else the name alone is shown
+        whole = _is_twice(reference, answered)  # which factor of it is doubled, nobody knows
+        report.place = "Look at the formula as a whole." if whole else slip.place
+        if whole:
+            report.differences = [_twice(reference)] if not named else []
+        elif not named or _tells_formulas_apart(answered):  # else the name alone is shown
             told = slip.where_it_matters(lambda function: _gives(compared, function, answered))
             report.differences = told.told(slips)
     if beside and not named:
         report.differences = beside + report.differences
         names = ", ".join(f"`{name}`" for name in changed)
         report.place = report.place or f"Look at what is done with {names}."
+
+
+def _is_twice(reference: Values, answered: Sequence[Answered]) -> bool:
+    """Whether each number that came back is twice the one that is asked for."""
+
+    @wraps(reference.function)
+    def twice(*args: Any, **kwargs: Any) -> Any:
+        right = reference.function(*args, **kwargs)
+        return 2 * right if isinstance(right, int | float) else None
+
+    return not reference.random and reference.view is None and _gives(reference, twice, answered)
+
+
+def _twice(reference: Values) -> dict[str, str]:
+    name = reference.name
+    return {"asked": f"{name}(...)", "yours": f"2 * {name}(...)", "where": name, "sentence": TWICE}
+
+
+TWICE = "What it gives is twice what is asked for, in every call."
 
 
 def _asked_plainly(subject: Subject, made: Call) -> Called | Failed:
@@ -796,7 +818,7 @@ def _left_undone(reference: Values, answered: list[Answered]) -> list[dict[str, 
         {
             "asked": rest,
             "yours": did,
-            "where": reference.name,
+            "where": "",
             "sentence": f"Your function changes {did}. What still makes a difference: {rest}.",
         }
     ]

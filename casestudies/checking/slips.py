@@ -142,6 +142,10 @@ class Slip:
             return "default", self.formula.words.split("`")[1]
         if len(self.edits) == 1 and isinstance(self.edits[0].instead, (ast.Constant, ast.UnaryOp)):
             return "value", self.edits[0].site
+        if len(self.edits) == 1 and isinstance(
+            getattr(self.formula.sites[self.edits[0].site].node, "op", None), ast.FloorDiv
+        ):
+            return "quotient", self.edits[0].site
         return None
 
     def told(self, slips: Sequence[Slip]) -> list[dict[str, str]]:
@@ -161,6 +165,10 @@ class Slip:
     @property
     def place(self) -> str:
         """Where to look, and nothing about what is there."""
+        if not self.edits and self.formula.words.startswith("the default of"):
+            return "Look at the defaults of the arguments."
+        if [ast.unparse(edit.instead)[:6] for edit in self.edits] == ["float("]:
+            return "Look at the type of the result."
         nodes = [self.formula.sites[edit.site].node for edit in self.edits]
         names = [n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)]
         known = {name: "" for name in names if name in self.base.arguments}

@@ -112,8 +112,8 @@ height
     grid_forgotten: (in_channels // groups) * kernel**2 * out_channels
         The size of the output is left out: these are the weights. Each of them is used at every place of the output.
     flops_counted: 2 * ((in_channels // groups) * kernel**2 * out_channels * height * width)
-        Multiplications and additions are counted one by one. One MAC is a multiplication and an addition together,
-        so this is twice the number.
+        Multiplications and additions are counted one by one, which doubles the count. One MAC is a multiplication and
+        an addition together.
 """,
 )
 
@@ -468,7 +468,7 @@ linear = sum(p.numel() for layer in layers for p in layer.parameters())
         The parameters of a layer are told by how their names begin; so those of layer 10 belong to layer 1 as well.
     tensors_counted: linear = sum(len(list(layer.parameters())) for layer in layers)
         + total = sum(p.numel() for p in model.parameters()) => total = len(list(model.parameters()))
-        Parameter tensors are counted, not the numbers in them: len(list(...)) for the sum of p.numel().
+        Parameter tensors are counted, not the numbers in them; p.numel() gives those of each.
     layers_counted: linear = len(layers)
         + total = sum(p.numel() for p in model.parameters()) => \
         total = sum(1 for layer in model.modules() if not list(layer.children()))

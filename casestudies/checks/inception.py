@@ -196,7 +196,7 @@ kernel**2 * in_channels * out_channels * height * width
     bias_counted_once: kernel**2 * in_channels * out_channels * height * width + out_channels
         One number for each bias is added; biases are parameters, not multiply-accumulates.
     flops_for_macs: 2 * (kernel**2 * in_channels * out_channels * height * width)
-        Multiplications and additions are counted apart, which gives twice the number; a MAC is one of each.
+        Multiplications and additions are counted apart, which doubles the count; a MAC is one of each.
     float_returned: float(kernel**2 * in_channels * out_channels * height * width)
         The result is a float; a count is an int (no /, ** 2 instead of ** 2.0).
 """,
@@ -235,7 +235,7 @@ return first + second
     bias_counted: return first + second + (reduced + out_channels) * height * width
         The biases are counted as well; adding a bias is no multiply-accumulate, so they are left out.
     flops_for_macs: return 2 * (first + second)
-        Multiplications and additions are counted apart, which gives twice the number; a MAC is one of each.
+        Multiplications and additions are counted apart, which doubles the count; a MAC is one of each.
     float_returned: return float(first + second)
         The result is a float; a count is an int (no /, ** 2 instead of ** 2.0).
 """,

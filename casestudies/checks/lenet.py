@@ -112,7 +112,7 @@ table(
         The division is rounded to the nearest whole number; a step that does not fit entirely does not count.
 (size + 2 * padding - kernel) // stride + 1
     float_returned: float((size + 2 * padding - kernel) // stride + 1)
-        The result is a float. A number of pixels is an int: divide with //.
+        The result is a float. A number of pixels is an int: of two ints, // gives one and / does not.
     plus_one_forgotten: (size + 2 * padding - kernel) // stride
         The + 1 is missing. The fraction counts the steps that the kernel takes; it is also applied before the first
         step.

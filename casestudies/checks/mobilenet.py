@@ -81,8 +81,8 @@ table(
     multiplied: kernel**2 * in_channels * height * width * in_channels * out_channels * height * width
         The costs of the two steps are multiplied; one happens after the other, so they add up.
     flops_not_macs: 2 * ((kernel**2 * in_channels + in_channels * out_channels) * height * width)
-        The count is twice what is asked for: multiplications and additions were counted one by one (FLOPs); a MAC is
-        one multiplication together with its addition.
+        Multiplications and additions are counted one by one (FLOPs), which doubles the count; a MAC is one
+        multiplication together with its addition.
     biases_counted: (kernel**2 * in_channels + in_channels * out_channels) * height * width \
         + (in_channels + out_channels) * height * width
         Biases are counted: one addition for each output value. Only multiply-adds count, and the convolutions have

@@ -185,7 +185,7 @@ out_height, out_width = (height - 1) // stride + 1, (width - 1) // stride + 1
         height and width are taken as the output's; they are the input's, and the output has a stride-th of them.
 expand + depthwise + project
     flops_not_macs: 2 * (expand + depthwise + project)
-        The count is twice what is asked for: a MAC is one multiplication together with its addition.
+        The count is doubled: a MAC is one multiplication together with its addition.
     residual_counted: expand + depthwise + project \
         + (in_channels * height * width if stride == 1 and in_channels == out_channels else 0)
         The addition of the residual is counted; only multiply-adds of convolutions count here.

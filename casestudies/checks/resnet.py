@@ -171,7 +171,7 @@ shortcut: conv_bn(in_channels, out_channels, 1, stride)  # shortcuts
 
 shortcut: stride == 1 and in_channels == out_channels  # shortcuts
     projection_everywhere: False
-        The shortcut is a projection even where the shapes agree (option C); there the input itself is added.
+        The shortcut is a projection even where the shapes agree; there the input itself is added.
     projection_for_stride_only: stride == 1
         The shortcut projects only where the stride is not 1; a change of channels needs a projection too.
     projection_for_channels_only: in_channels == out_channels
