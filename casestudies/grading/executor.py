@@ -11,7 +11,7 @@ import html
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -133,6 +133,7 @@ class Runner:
         files: dict[str, bytes],
         seed: str,
         alone: bool = True,
+        renamed: Mapping[str, str] | None = None,
     ) -> None:
         self.notebook, self.sandbox, self.limits, self.seed = notebook, sandbox, limits, seed
         self.alone = alone  # nothing else is graded now, and this is the last try
@@ -153,6 +154,8 @@ class Runner:
                 self.tasks[index] = self._task(ours)
         self.left_out: set[int] = set()
         self.ended: list[str] = []  # notes: cells of the student's that did not come to their end
+        # Cells -> the name that the student's own text of the check asks about; and those that were judged by it.
+        self.renamed, self.by_another_name = renamed or {}, set[str]()
         self.position = 0
         self.count = 0
 
@@ -397,6 +400,13 @@ class Runner:
                 else:
                     assert isinstance(taken, messages.Missing | messages.Raised)  # see `Student.ask`
                     report = self._not_taken(step, seed, taken)
+                    name = self.renamed.get(task.cell.id) if isinstance(taken, messages.Missing) else None
+                    if name and isinstance(ask(messages.Take(name)), messages.Done):
+                        other = run_check(step.part, subject, seed=seed, hidden=step.hidden)
+                        # Else it may be right: a human decides, see `without_renamed`.
+                        if not other.points and other.state != "ungradable":
+                            report = other
+                            self.by_another_name.add(task.cell.id)
             except SubjectLost as lost:
                 report = self._unanswered(step, seed, lost.state, lost.reason)
         task.decided[number] = report
@@ -623,11 +633,23 @@ def grade_submission(
         if instead:  # the seed was drawn from the notebook that holds nothing
             own, _, cases = seed.partition("/")
             seed = f"{hashlib.sha256(own.encode() + submission.others[instead]).hexdigest()}/{cases or own}"
+        renamed = elsewhere.renamed(read, assignment)
         runner = Runner(
-            notebook, assignment, sandbox, limits or sandbox.limits, submission.files, seed, alone
+            notebook,
+            assignment,
+            sandbox,
+            limits or sandbox.limits,
+            submission.files,
+            seed,
+            alone,
+            {cell: names[0] for cell, names in renamed.items() if len(names) == 1},
         )
-        verdicts = elsewhere.without_renamed(runner.run(), read, assignment)
+        verdicts = elsewhere.without_renamed(runner.run(), renamed, runner.by_another_name)
         notes += runner.ended
+        notes += [
+            elsewhere.JUDGED_BY.format(cell=quoted(cell), name=quoted(renamed[cell][0]))
+            for cell in sorted(runner.by_another_name)
+        ]
     seconds = time.monotonic() - started
     return _written(
         submission, assignment, notebook, verdicts, notes, sandbox.protection, seconds, places=places

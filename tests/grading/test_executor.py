@@ -254,6 +254,29 @@ def test_who_sleeps_in_cell_after_cell_is_ended_with_the_time_of_the_notebook(re
     assert "while the code slept" in graded.notebook and graded.seconds < 60
 
 
+# (the block, called MyBlock as in the student's own text of its check) -> state and points
+UNDER_ANOTHER_NAME = {
+    "nothing": ("class MyBlock(nn.Module): pass", "crashed", 0.0),
+    "wrong": (BLOCK.replace("BasicBlock", "MyBlock").replace(FORWARD, "return x"), "wrong", 0.0),
+    "right": (BLOCK.replace("BasicBlock", "MyBlock"), "ungradable", None),
+}
+
+
+@pytest.mark.parametrize("name", UNDER_ANOTHER_NAME)
+def test_a_block_under_another_name_waits_for_a_human_only_where_it_may_earn_points(
+    name, released, assignment, sandbox
+):
+    text, state, points = UNDER_ANOTHER_NAME[name]
+    notebook = nbformat.from_dict(fill(released, {**RIGHT, "basic_block": text}))
+    asked = next(cell for cell in notebook.cells if cell.id == "check_basic_block")
+    asked.source = asked.source.replace("BasicBlock", "MyBlock")
+    graded = grade_submission(Submission(nbformat.writes(notebook).encode()), assignment, sandbox)
+    assert (graded.verdicts[0].state, graded.verdicts[0].points) == (state, points)
+    said = [note for note in graded.notes if "MyBlock was judged in its place" in note]
+    assert bool(said) == (points == 0)
+    assert graded.verdicts[1].state == "passed"
+
+
 def test_a_second_try_is_the_last(assignment):
     job = json.dumps({"seed": "1", "limits": {}}).encode()
     assert json.loads(alone_at_last(job)) == {"seed": "1", "limits": {}, "alone": True}
