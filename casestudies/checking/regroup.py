@@ -71,10 +71,42 @@ def regroupings(theirs: Sequence[Slot], ours: Sequence[Slot]) -> Iterator[Regrou
             found = [part for _, made_of in taken for part in made_of]
             if len({part.name for part in found}) != len(found) or Counter(p.key for p in found) != wanted:
                 continue
-            view = Regrouping(list(theirs))
-            for one, (axis, made_of) in zip(chosen, taken, strict=True):
-                view = _split(view, one, axis, made_of) if splits else _join(view, one, made_of)
-            yield view
+            # Filters, or what each tap of a kernel has: one behind the other along the same axis in all of them.
+            places = [(0,)] if splits else _places(chosen, taken)
+            for place in places:
+                view = Regrouping(list(theirs))
+                for one, (axis, made_of) in zip(chosen, taken, strict=True):
+                    if splits:
+                        view = _split(view, one, axis, made_of)
+                    else:
+                        view = _join(view, one, made_of, place[0])
+                yield view
+
+
+def _places(
+    some: Sequence[Slot], taken: Sequence[tuple[int, tuple[Slot, ...]]]
+) -> list[tuple[int, ...]]:
+    """The axes along which parts may be stacked to make up each of some slots, the first one where they are joined
+    one behind the other."""
+    found = [
+        axis
+        for axis in range(1, max(len(one.shape) for one in some))
+        if all(_stacks(one.shape, made_of, axis) for one, (_, made_of) in zip(some, taken, strict=True))
+    ]
+    first = all(axis >= 0 for axis, _ in taken)
+    return [(axis,) for axis in ([0] if first or not found else []) + found]
+
+
+def _stacks(shape: tuple[int, ...], parts: Sequence[Slot], axis: int) -> bool:
+    """Whether parts of one shape make up another where they are stacked along an axis, or along it and those after."""
+    sizes = [size for size in parts[0].shape if size != 1]
+    if any(part.shape != parts[0].shape for part in parts):
+        return False
+    return any(
+        prod(shape[axis:end]) == len(parts)
+        and [size for size in (*shape[:axis], *shape[end:]) if size != 1] == sizes
+        for end in range(axis + 1, len(shape) + 1)
+    )
 
 
 def _choices(some: Sequence[Slot], pool: Sequence[Slot]) -> Iterator[list[Slot]]:
@@ -132,6 +164,8 @@ def _fitting(
             ),
             None,
         )
+        if axis is None and parallel and any(_stacks(one.shape, subset, n) for n in range(1, len(one.shape))):
+            axis = -1  # of which none is a slice
         if axis is not None:
             yield axis, subset
 
@@ -156,8 +190,8 @@ def _split(view: Regrouping, one: Slot, axis: int, parts: Sequence[Slot]) -> Reg
     return Regrouping(slots, (*view.steps, step))
 
 
-def _join(view: Regrouping, one: Slot, parts: Sequence[Slot]) -> Regrouping:
-    """Several slots of the student's as one of ours."""
+def _join(view: Regrouping, one: Slot, parts: Sequence[Slot], axis: int) -> Regrouping:
+    """Several slots of the student's as one of ours: one behind the other, or stacked along an axis of it."""
     name = "+".join(part.name for part in parts)
 
     def step(values: Values) -> dict[str, Tensor | None]:
@@ -169,7 +203,11 @@ def _join(view: Regrouping, one: Slot, parts: Sequence[Slot]) -> Regrouping:
         ]
         if len(whole) != len(parts):
             return {name: None}
-        return {name: torch.cat([piece.flatten() for piece in whole]).reshape(one.shape)}
+        if not axis:
+            return {name: torch.cat([piece.flatten() for piece in whole]).reshape(one.shape)}
+        sizes = one.shape[:axis]
+        stacked = [piece.reshape(*sizes, piece.numel() // prod(sizes)) for piece in whole]
+        return {name: torch.stack(stacked, axis).reshape(one.shape)}
 
     gone = {part.name for part in parts[1:]}
     slots = [
