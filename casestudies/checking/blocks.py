@@ -125,12 +125,20 @@ ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
     256,
 )  # numbers in the parameters of blocks that answer in one message
 REPEATS, FIRST_REPEATS = 16, 2  # of a block that draws random numbers
-# Of all parameters, where it is not to matter which of them stands for which; drawn, and of both signs.
-EQUAL_NUMBERS = 0.2, 0.4
-SPREADS = (-6.0, -4.5), (-3.0, -2.0), (-1.0, -0.3)  # powers of ten between which numbers that are nearly equal lie
-FILLINGS, DRAWN_BESIDE = 3, 10  # of each spread: of the student's block, and of a candidate, to know what is usual
+# Of all parameters, where it is not to matter which of them stands for which; drawn, and of both signs. In parts of
+# 4096, so that float32 holds them exactly.
+EQUAL_NUMBERS = 800, 1600
+SPREADS = (
+    (-6.0, -4.5),
+    (-3.0, -2.0),
+    (-1.0, -0.3),
+)  # powers of ten between which numbers that are nearly equal lie
+FILLINGS, DRAWN_BESIDE = (
+    3,
+    10,
+)  # of each spread: of the student's block, and of a candidate, to know what is usual
 FAR_OUT = 3.0  # times as far from a candidate's mean as any of its own
-LATER = 8  # calls at most after all others
+LATER = 4  # calls at most after all others
 LONGEST_VECTOR = 4096  # numbers of a vector that is surely none of many weights
 LARGE = 3.0  # times as large as others are two of six numbers in each vector
 EQUAL_STATISTICS = 0.75  # of all buffers
@@ -1409,10 +1417,10 @@ def _differs_with_equal_numbers(
     held = {name: each for name, each in tensors_named(module).items() if each.is_floating_point()}
     fillings: list[tuple[float, float]] = []  # a number, and how far others are from it, as a share of it
     for sign in (1, -1):  # of both signs, so that no ReLU hides all that is behind it
-        fillings.append((sign * float(dice.uniform(*EQUAL_NUMBERS)), 0.0))
+        fillings.append((sign * dice.integer(*EQUAL_NUMBERS) / 4096, 0.0))
     if not seen.large:
         for powers in SPREADS:
-            number = (1, -1)[dice.integer(0, 1)] * float(dice.uniform(*EQUAL_NUMBERS))
+            number = dice.choice((1, -1)) * dice.integer(*EQUAL_NUMBERS) / 4096
             fillings += [(number, 10.0 ** float(dice.uniform(*powers)))] * FILLINGS
     answers = _filled(subject, seen, fillings, dice)
     far: Counter[tuple[float, float]] = Counter()
@@ -1511,7 +1519,7 @@ def _right_where_unmoved(
         ):
             continue
         (graph,) = _graphs(subject, [seen], factory)
-        view = as_unmoved(graph, seen.slots) if graph is not None else None
+        view = _if_sound(as_unmoved, graph, seen.slots) if graph is not None else None
         if view is None or compare(again := _seen_as(seen, view), factory):
             break  # moved in one case, moved in all
         seen_again[index], found[index] = again, {}
@@ -1585,7 +1593,7 @@ def _as_read(
     """The observations with the parameters as operations read them; None where they are kept like that."""
     found: list[Observation | None] = []
     for seen, graph in zip(some, _graphs(subject, some, factory), strict=True):
-        view = as_read(graph, seen.slots, mirrors=True) if graph is not None else None
+        view = _if_sound(as_read, graph, seen.slots, mirrors=True) if graph is not None else None
         found.append(None if view is None else _seen_as(seen, view))
     return found
 
@@ -1629,7 +1637,7 @@ def _may_be_recorded(
 
 def _recorded_plainly(subject: Subject, factory: Callable[..., nn.Module], seen: Observation) -> bool:
     graph = recorded(subject, factory, seen, training=False)
-    return isinstance(graph, Graph) and reads_plainly(graph)
+    return isinstance(graph, Graph) and bool(_if_sound(reads_plainly, graph))
 
 
 def _recording(seen: Observation, training: bool) -> messages.Series:
@@ -1653,9 +1661,18 @@ def _keep_recording(
     if not isinstance(last, messages.Recorded):
         seen.recorded[training] = None
         return
-    graph = read(last, right_recording(factory, seen.case, training))
+    graph = _if_sound(read, last, right_recording(factory, seen.case, training))
     failed = last.failed
     seen.recorded[training] = graph if failed is None or graph is None else Stopped(graph, failed)
+
+
+def _if_sound(reader: Callable[..., T], *given: Any, **options: Any) -> T | None:
+    """What is read from a recording. None where that fails: it came from the student's process and may be forged,
+    which must not keep the check from its verdict."""
+    try:
+        return reader(*given, **options)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        return None
 
 
 def _as_many_numbers(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
@@ -2646,11 +2663,7 @@ def _check_module(
         _asides(reference, seen) | found for seen, found in zip(observations, compared, strict=True)
     ]
     _say_less_of_the_start(reference, compared, differences)
-    remembers, sentence = _remembers(observations, differences), REMEMBERS
-    if remembers is None and not shared:
-        remembers, sentence = _keeps(subject, observations, differences), KEEPS
-    if not any(differences):
-        remembers, sentence = _other_later(subject, observations, seed), LATER_OTHERWISE
+    remembers, sentence = _depends_on_calls(subject, observations, differences, seed, shared)
     if remembers is not None:
         # Right for one input of each shape, and so in most cases: what it was not asked there is wrong as well.
         differences = [{"remembers": sentence, **each} for each in differences]
@@ -3012,6 +3025,28 @@ def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
     return found
 
 
+def _depends_on_calls(
+    subject: Subject,
+    observations: Sequence[Observation],
+    differences: Sequence[Mapping[str, str]],
+    seed: int,
+    shared: bool,
+) -> tuple[Observation | None, str]:
+    """The first case that shows that what the block gives depends on other calls, and in which way; None where none
+    does."""
+    seen = _remembers(observations, differences)
+    if seen is not None:
+        return seen, REMEMBERS
+    if not shared and (seen := _keeps(subject, observations, differences)) is not None:
+        return seen, KEEPS
+    right = [
+        seen
+        for seen, found in zip(observations, differences, strict=True)
+        if not found and seen.evaluation is not None
+    ]
+    return (_other_later(subject, right, seed) if right else None), LATER_OTHERWISE
+
+
 def _remembers(
     observations: Sequence[Observation], differences: Sequence[Mapping[str, str]]
 ) -> Observation | None:
@@ -3065,14 +3100,13 @@ def _keeps(
 
 
 def _other_later(subject: Subject, observations: Sequence[Observation], seed: int) -> Observation | None:
-    """The smallest case, where a block that was right so far gives other values once all has been asked, after a few
-    calls more: it counts them."""
-    ran = [seen for seen in observations if seen.evaluation is not None]
-    seen = min(ran, key=lambda seen: (seen.large, seen.size))
+    """The smallest of some cases, where a block that was right in them gives other values once all has been asked,
+    after a few calls more: it counts them."""
+    seen = min(observations, key=lambda seen: (seen.large, seen.size))
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     run = messages.Run(tuple(given), training=False, handle=seen.handle)
     requests: dict[str, OneRequest] = {"load": messages.Load(_own_state(seen), seen.handle)}
-    requests |= {f"run {k}": run for k in range(1 if seen.large else Dice(seed).integer(2, LATER))}
+    requests |= {f"run {k}": run for k in range(1 if seen.large else Dice(seed).integer(1, LATER))}
     last = list(in_turn(subject, requests).values())[-1]
     before = asked(seen.evaluation).output
     return seen if not isinstance(last, Ran) or difference_of(last.output, before, 1e-6) else None

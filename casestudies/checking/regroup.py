@@ -83,9 +83,7 @@ def regroupings(theirs: Sequence[Slot], ours: Sequence[Slot]) -> Iterator[Regrou
                 yield view
 
 
-def _places(
-    some: Sequence[Slot], taken: Sequence[tuple[int, tuple[Slot, ...]]]
-) -> list[tuple[int, ...]]:
+def _places(some: Sequence[Slot], taken: Sequence[tuple[int, tuple[Slot, ...]]]) -> list[tuple[int, ...]]:
     """The axes along which parts may be stacked to make up each of some slots, the first one where they are joined
     one behind the other."""
     found = [
@@ -98,7 +96,7 @@ def _places(
 
 
 def _stacks(shape: tuple[int, ...], parts: Sequence[Slot], axis: int) -> bool:
-    """Whether parts of one shape make up another where they are stacked along an axis, or along it and those after."""
+    """Whether parts of one shape make up another, stacked along an axis or along it and some behind it."""
     sizes = [size for size in parts[0].shape if size != 1]
     if any(part.shape != parts[0].shape for part in parts):
         return False
@@ -156,18 +154,27 @@ def _fitting(
         seen.add(names)
         if parallel and any(b.upstream >> a.order & 1 for a in subset for b in subset if a.used):
             continue
-        axis = next(
-            (
-                axis
-                for axis, size in enumerate(one.shape)
-                if size and all(prod(part.shape) % (total // size) == 0 for part in subset)
-            ),
-            None,
-        )
-        if axis is None and parallel and any(_stacks(one.shape, subset, n) for n in range(1, len(one.shape))):
-            axis = -1  # of which none is a slice
-        if axis is not None:
-            yield axis, subset
+        axes = [
+            axis
+            for axis, size in enumerate(one.shape)
+            if size and all(prod(part.shape) % (total // size) == 0 for part in subset)
+        ]
+        if parallel:
+            if not axes and any(_stacks(one.shape, subset, n) for n in range(1, len(one.shape))):
+                axes = [-1]  # none of them is a slice
+            axes = axes[:1]
+        # A bias may be the last column of a weight whose rows hold as many numbers as a few biases.
+        yield from ((axis, subset) for axis in sorted(axes, key=lambda axis: not _slices(one, subset, axis)))
+
+
+def _slices(one: Slot, parts: Sequence[Slot], axis: int) -> bool:
+    """Whether what is cut off a slot along an axis has the sizes of the parts, and not only as many numbers."""
+    unit = prod(one.shape) // one.shape[axis]
+    return all(
+        [size for size in (*one.shape[:axis], prod(part.shape) // unit, *one.shape[axis + 1 :]) if size != 1]
+        == [size for size in part.shape if size != 1]
+        for part in parts
+    )
 
 
 def _split(view: Regrouping, one: Slot, axis: int, parts: Sequence[Slot]) -> Regrouping:

@@ -57,8 +57,8 @@ RENAMED = message(
     "Not defined here, but the check in this cell had been changed and was about {names}, which is. A human decides."
 )
 JUDGED_BY = message(
-    "The check in {cell} had been changed and was about {name}. Since what it asks for is not defined, {name} was judged "
-    "in its place: it earns no points."
+    "The check in {cell} had been changed and was about {name}. Since what it asks for is not defined, {name} was "
+    "judged in its place: it earns no points."
 )
 TAKEN_INSTEAD = message("The notebook is as it was handed out; {name} was taken in its place.")
 

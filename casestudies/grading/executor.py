@@ -275,7 +275,9 @@ class Runner:
             request = messages.Cell(whole(cell.source))
             self._ask(child, request, self._seconds(self.limits.cell_seconds), _into(outputs))
         except Lost as lost:
-            if lost.waited and not (self.waited and lost.slept):  # where both happened, the machine may be why
+            if lost.waited and not (
+                self.waited and lost.slept
+            ):  # where both happened, the machine may be why
                 self.waited, self.slept = explain(lost), lost.slept
             outputs.append(message_output(explain(lost)))
             if not replay:
@@ -402,10 +404,10 @@ class Runner:
                     report = self._not_taken(step, seed, taken)
                     name = self.renamed.get(task.cell.id) if isinstance(taken, messages.Missing) else None
                     if name and isinstance(ask(messages.Take(name)), messages.Done):
-                        other = run_check(step.part, subject, seed=seed, hidden=step.hidden)
+                        judged = run_check(step.part, subject, seed=seed, hidden=step.hidden)
                         # Else it may be right: a human decides, see `without_renamed`.
-                        if not other.points and other.state != "ungradable":
-                            report = other
+                        if not judged.points and judged.state != "ungradable":
+                            report = judged
                             self.by_another_name.add(task.cell.id)
             except SubjectLost as lost:
                 report = self._unanswered(step, seed, lost.state, lost.reason)
