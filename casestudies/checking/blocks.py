@@ -125,10 +125,23 @@ ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
     256,
 )  # numbers in the parameters of blocks that answer in one message
 REPEATS, FIRST_REPEATS = 16, 2  # of a block that draws random numbers
-EQUAL_NUMBERS = 0.25, -0.25  # of all parameters, where it is not to matter which of them stands for which
+# Of all parameters, where it is not to matter which of them stands for which; drawn, and of both signs. In parts of
+# 4096, so that float32 holds them exactly.
+EQUAL_NUMBERS = 800, 1600
+SPREADS = (
+    (-6.0, -4.5),
+    (-3.0, -2.0),
+    (-1.0, -0.3),
+)  # powers of ten between which numbers that are nearly equal lie
+FILLINGS, DRAWN_BESIDE = (
+    3,
+    10,
+)  # of each spread: of the student's block, and of a candidate, to know what is usual
+FAR_OUT = 3.0  # times as far from a candidate's mean as any of its own
+LATER = 4  # calls at most after all others
 LONGEST_VECTOR = 4096  # numbers of a vector that is surely none of many weights
 LARGE = 3.0  # times as large as others are two of six numbers in each vector
-EQUAL_STATISTICS = 0.75
+EQUAL_STATISTICS = 0.75  # of all buffers
 FEW_VIEWS = 6  # ways to see weights, against the reference, of a block that is wrong in any
 REGROUPINGS = 24  # ways to see several weights in one that are tried
 WAYS_KEPT, SLOTS_KEPT = 256, 128  # to match weights, of blocks with no more than so many
@@ -186,6 +199,7 @@ class Observation:
     case: Case
     inputs: list[Tensor]
     handle: int = 0  # the probe keeps each case's block under a number
+    seed: int = 0  # of all that is drawn for it
     built: Built | None = None
     cotangent: Tensor | None = None
     failed: Failed | None = None
@@ -376,7 +390,7 @@ def asking(
     """
     dice = Dice(seed)
     inputs = case.inputs(dice)
-    seen = Observation(case, inputs, handle)
+    seen = Observation(case, inputs, handle, seed)
     seen.beside = [Beside(each, each.inputs(dice), loud=each.is_loud) for each in beside]
 
     # A copy: the student's code may change what it is given.
@@ -1331,7 +1345,11 @@ def compared_as_read(
         if not any(views):
             break
         for index, view in zip(some, views, strict=True):
-            if view is not None and _tells_more(again := compare(view, factory), found[index]):
+            if view is None:
+                continue
+            # Where as much differs, mistakes are told by the weights as they are read.
+            again = compare(view, factory)
+            if _tells_more(again, found[index]) or again.keys() == found[index].keys():
                 seen_again[index], found[index] = view, again
     _right_where_unmoved(subject, observations, seen_again, found, factory)
     _wrong_in_any_layout(subject, observations, seen_again, found, factory)
@@ -1390,28 +1408,99 @@ def _differs_with_equal_numbers(
     subject: Subject, seen: Observation, factory: Callable[..., nn.Module]
 ) -> bool:
     """Whether the block gives other values than a candidate where all numbers in the parameters of both are the same,
-    so that it does not matter which stands for which. In no layout at all is it right then."""
-    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    so that it does not matter which stands for which. In no layout at all is it right then.
+
+    The numbers are drawn, and some are only nearly the same: a block that does right by equal numbers alone is seen
+    as well. What nearly equal numbers may do to a candidate, other draws of them show.
+    """
+    dice = Dice(seen.seed % 2**32)
     module = candidate(factory, seen.case)
+    held = {name: each for name, each in tensors_named(module).items() if each.is_floating_point()}
+    fillings: list[tuple[float, float]] = []  # a number, and how far others are from it, as a share of it
+    for sign in (1, -1):  # of both signs, so that no ReLU hides all that is behind it
+        fillings.append((sign * dice.integer(*EQUAL_NUMBERS) / 4096, 0.0))
+    if not seen.large:
+        for powers in SPREADS:
+            number = dice.choice((1, -1)) * dice.integer(*EQUAL_NUMBERS) / 4096
+            fillings += [(number, 10.0 ** float(dice.uniform(*powers)))] * FILLINGS
+    answers = _filled(subject, seen, fillings, dice)
+    far: Counter[tuple[float, float]] = Counter()
+    usual: dict[tuple[float, float], list[Tensor]] = {}
+    for filling, ran in zip(fillings, answers, strict=True):
+        if filling not in usual:
+            usual[filling] = [
+                _filled_candidate(module, held, seen, filling, dice)
+                for _ in range(DRAWN_BESIDE if filling[1] else 1)
+            ]
+        rights = usual[filling]
+        if not isinstance(ran, Ran) or ran.output.kind != "tensor":
+            continue
+        if not all(each.isfinite().all() for each in rights):
+            continue
+        value = ran.output.value
+        if value.shape != rights[0].shape:
+            return True
+        if filling[1]:
+            far[filling] += _far_out(value, rights)
+        elif not close(value, rights[0], tolerance_of(value)):
+            return True
+    return any(count == FILLINGS for count in far.values())
+
+
+def _filled(
+    subject: Subject, seen: Observation, fillings: Sequence[tuple[float, float]], dice: Dice
+) -> list[Answer | None]:
+    """What the block gives with each of the fillings; it has its own weights again."""
+    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     parameters = {each.name for each in asked(seen.built).parameters}
-    differs = False
-    for number in EQUAL_NUMBERS:  # of both signs, so that no ReLU hides all that is behind it
+    own = _own_state(seen)
+    answers: list[Answer | None] = []
+    for number, spread in fillings:
         state = {
-            name: torch.full_like(value, number if name in parameters else EQUAL_STATISTICS)
-            for name, value in seen.state.items()
+            name: _nearly(number if name in parameters else EQUAL_STATISTICS, spread, value, dice)
+            for name, value in own.items()
         }
         run = messages.Run(tuple(given), training=False, handle=seen.handle)
-        ran = in_turn(subject, {"load": messages.Load(state, seen.handle), "run": run}).get("run")
-        with torch.no_grad():
-            for tensor in tensors_named(module).values():
-                if tensor.is_floating_point():
-                    tensor.fill_(number if isinstance(tensor, nn.Parameter) else EQUAL_STATISTICS)
-        right = run_module(module, seen.inputs, training=False).output.value
-        if isinstance(ran, Ran) and ran.output.kind == "tensor" and right.isfinite().all():
-            value = ran.output.value
-            differs |= value.shape != right.shape or not close(value, right, tolerance_of(value))
-    subject(messages.Load(seen.state, seen.handle))
-    return differs
+        answers.append(in_turn(subject, {"load": messages.Load(state, seen.handle), "run": run}).get("run"))
+    subject(messages.Load(own, seen.handle))
+    return answers
+
+
+def _own_state(seen: Observation) -> dict[str, Tensor]:
+    """The block's weights by the names that it has for them, without those in which they are seen."""
+    built = asked(seen.built)
+    names = {each.name for each in (*built.parameters, *built.buffers)}
+    return {name: value for name, value in seen.state.items() if name in names}
+
+
+def _filled_candidate(
+    module: nn.Module, held: Mapping[str, Tensor], seen: Observation, filling: tuple[float, float], dice: Dice
+) -> Tensor:
+    """What a candidate gives in evaluation with numbers that are all the same, or nearly."""
+    number, spread = filling
+    with torch.no_grad():
+        for tensor in held.values():
+            middle = number if isinstance(tensor, nn.Parameter) else EQUAL_STATISTICS
+            tensor.copy_(_nearly(middle, spread, tensor, dice))
+    return run_module(module, seen.inputs, training=False).output.value
+
+
+def _nearly(number: float, spread: float, like: Tensor, dice: Dice) -> Tensor:
+    """Numbers around one, all on the same side of 0."""
+    if not spread:
+        return torch.full_like(like, number)
+    drawn = torch.rand(like.shape, generator=dice.generator, dtype=torch.float64)
+    return (number * (1 + spread * 3**0.5 * (2 * drawn - 1))).to(like.dtype)
+
+
+def _far_out(value: Tensor, rights: Sequence[Tensor]) -> bool:
+    """Whether a value lies much further from the mean of others than each of these from the mean of the rest."""
+    some = torch.stack([each.double() for each in rights])
+    total = some.sum(0)
+    own = max(float((each - (total - each) / (len(some) - 1)).norm()) for each in some)
+    mean = total / len(some)
+    least = tolerance_of(value) * float(mean.abs().max()) * mean.numel() ** 0.5
+    return float((value.double() - mean).norm()) > FAR_OUT * own + least
 
 
 def _right_where_unmoved(
@@ -1431,7 +1520,7 @@ def _right_where_unmoved(
         ):
             continue
         (graph,) = _graphs(subject, [seen], factory)
-        view = as_unmoved(graph, seen.slots) if graph is not None else None
+        view = _if_sound(as_unmoved, graph, seen.slots) if graph is not None else None
         if view is None or compare(again := _seen_as(seen, view), factory):
             break  # moved in one case, moved in all
         seen_again[index], found[index] = again, {}
@@ -1505,7 +1594,7 @@ def _as_read(
     """The observations with the parameters as operations read them; None where they are kept like that."""
     found: list[Observation | None] = []
     for seen, graph in zip(some, _graphs(subject, some, factory), strict=True):
-        view = as_read(graph, seen.slots) if graph is not None else None
+        view = _if_sound(as_read, graph, seen.slots, mirrors=True) if graph is not None else None
         found.append(None if view is None else _seen_as(seen, view))
     return found
 
@@ -1549,7 +1638,7 @@ def _may_be_recorded(
 
 def _recorded_plainly(subject: Subject, factory: Callable[..., nn.Module], seen: Observation) -> bool:
     graph = recorded(subject, factory, seen, training=False)
-    return isinstance(graph, Graph) and reads_plainly(graph)
+    return isinstance(graph, Graph) and bool(_if_sound(reads_plainly, graph))
 
 
 def _recording(seen: Observation, training: bool) -> messages.Series:
@@ -1573,9 +1662,18 @@ def _keep_recording(
     if not isinstance(last, messages.Recorded):
         seen.recorded[training] = None
         return
-    graph = read(last, right_recording(factory, seen.case, training))
+    graph = _if_sound(read, last, right_recording(factory, seen.case, training))
     failed = last.failed
     seen.recorded[training] = graph if failed is None or graph is None else Stopped(graph, failed)
+
+
+def _if_sound(reader: Callable[..., T], *given: Any, **options: Any) -> T | None:
+    """What is read from a recording. None where that fails: it came from the student's process and may be forged,
+    which must not keep the check from its verdict."""
+    try:
+        return reader(*given, **options)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        return None
 
 
 def _as_many_numbers(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
@@ -2470,6 +2568,10 @@ REMEMBERS = (
     "input."
 )
 
+LATER_OTHERWISE = message(
+    "Called again after all other calls, with the same weights and the same input, it gives something else: what it "
+    "gives depends on how often it was called."
+)
 KEEPS = (
     "With the same weights and the same input, what it gives depends on the input that it was given before. So "
     "forward keeps something that it computed; it must compute all of it anew from each input."
@@ -2550,7 +2652,11 @@ def _check_module(
             _may_be_recorded(subject, observations, factory, at_the_end)
             observations, compared = compared_as_read(subject, observations, factory)
     unseen = _unseen(subject, observations, compared)
-    if unseen:
+    if unseen and not any(
+        _differs_with_equal_numbers(subject, seen, factory)
+        for seen, found in zip(observations, compared, strict=True)
+        if found and _as_many_numbers(seen, factory)
+    ):
         report.leave_to_a_human(UNSEEN.format(named(unseen)))
         return
     if any(seen.unsound for seen in observations):
@@ -2560,9 +2666,7 @@ def _check_module(
         _asides(reference, seen) | found for seen, found in zip(observations, compared, strict=True)
     ]
     _say_less_of_the_start(reference, compared, differences)
-    remembers, sentence = _remembers(observations, differences), REMEMBERS
-    if remembers is None and not shared:
-        remembers, sentence = _keeps(subject, observations, differences), KEEPS
+    remembers, sentence = _depends_on_calls(subject, observations, differences, seed, shared)
     if remembers is not None:
         # Right for one input of each shape, and so in most cases: what it was not asked there is wrong as well.
         differences = [{"remembers": sentence, **each} for each in differences]
@@ -2924,6 +3028,28 @@ def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
     return found
 
 
+def _depends_on_calls(
+    subject: Subject,
+    observations: Sequence[Observation],
+    differences: Sequence[Mapping[str, str]],
+    seed: int,
+    shared: bool,
+) -> tuple[Observation | None, str]:
+    """The first case that shows that what the block gives depends on other calls, and in which way; None where none
+    does."""
+    seen = _remembers(observations, differences)
+    if seen is not None:
+        return seen, REMEMBERS
+    if not shared and (seen := _keeps(subject, observations, differences)) is not None:
+        return seen, KEEPS
+    right = [
+        seen
+        for seen, found in zip(observations, differences, strict=True)
+        if not found and seen.evaluation is not None
+    ]
+    return (_other_later(subject, right, seed) if right else None), LATER_OTHERWISE
+
+
 def _remembers(
     observations: Sequence[Observation], differences: Sequence[Mapping[str, str]]
 ) -> Observation | None:
@@ -2974,6 +3100,19 @@ def _keeps(
         ):
             return seen
     return None
+
+
+def _other_later(subject: Subject, observations: Sequence[Observation], seed: int) -> Observation | None:
+    """The smallest of some cases, where a block that was right in them gives other values once all has been asked,
+    after a few calls more: it counts them."""
+    seen = min(observations, key=lambda seen: (seen.large, seen.size))
+    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    run = messages.Run(tuple(given), training=False, handle=seen.handle)
+    requests: dict[str, OneRequest] = {"load": messages.Load(_own_state(seen), seen.handle)}
+    requests |= {f"run {k}": run for k in range(1 if seen.large else Dice(seed).integer(1, LATER))}
+    last = list(in_turn(subject, requests).values())[-1]
+    before = asked(seen.evaluation).output
+    return seen if not isinstance(last, Ran) or difference_of(last.output, before, 1e-6) else None
 
 
 def _runs_of_a_new_one(

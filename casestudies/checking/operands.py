@@ -4,9 +4,11 @@ A weight may be kept transposed, flattened, stacked with others, cut into pieces
 an operation reads it, it is brought into the form of a convolution's or a linear layer's. What was done to it is
 found by value: the operations that do not depend on the input are carried out with a number in each place of each
 parameter that tells where it comes from. Where every number of a parameter arrives in one place, the operands are as
-good as the parameters themselves: the same numbers in another order.
+good as the parameters themselves: the same numbers in another order. What is done to them after that, as to variances
+before the root, is part of what is computed.
 
-One order is a mistake and not a form: a kernel that is turned around before it slides, see `_turned_around`.
+One order is a mistake and not a form: a kernel that is turned around before it slides, see `_turned_around`. But a
+transposed convolution of stride 1 turns its kernel around by itself, see `_mirrors`.
 """
 
 from __future__ import annotations
@@ -57,6 +59,7 @@ class _Operand:
     value: int  # of the graph
     shape: tuple[int, ...]
     places: Tensor  # in all parameters and buffers, one behind the other
+    mirrored: bool = False  # by the operation itself
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,13 @@ class _Kept:
         return int(torch.Size(self.held.shape).numel())
 
 
-def as_read(graph: Graph, theirs: Sequence[Slot]) -> Regrouping | None:
-    """The student's slots as the operations of a graph read them.
+def as_read(graph: Graph, theirs: Sequence[Slot], mirrors: bool = False) -> Regrouping | None:
+    """The student's slots as the operations of a graph read them. With `mirrors`, the kernels of transposed
+    convolutions are taken as those of convolutions that do the same.
 
     None where that is how the student keeps them, or where it cannot be told.
     """
-    found = _rearranged(graph)
+    found = _rearranged(graph, mirrors)
     if found is None:
         return None
     kept, others = found
@@ -143,20 +147,25 @@ def reads_plainly(graph: Graph) -> bool:
     return True
 
 
-def _rearranged(graph: Graph) -> tuple[list[_Kept], list[_Operand]] | None:
-    """What is kept, and the operands that are not kept as they are read; None where there are none."""
+def _rearranged(graph: Graph, mirrors: bool = False) -> tuple[list[_Kept], list[_Operand]] | None:
+    """What is kept, and the operands that are not kept as they are read; None where there are none. For
+    `mirrors` see `as_read`."""
     data = graph.data()
     kept = _kept(graph)
-    if not kept or all(op.random or not data.isdisjoint(op.reads) for op in graph.ops):
+    if not kept or all(
+        op.random or (not data.isdisjoint(op.reads) and not (mirrors and _mirrors(op))) for op in graph.ops
+    ):
         return None  # nothing is done to them
     if sum(each.size for each in kept) > MOST:
         return None
-    kept = _handled(graph, kept)
+    kept = _handled(graph, kept, mirrors)
     try:
-        operands = _whole(list(_operands(graph, kept)), kept)
+        operands = _whole(list(_operands(graph, kept, mirrors)), kept)
     except (ReplayError, ValueError, KeyError, RuntimeError):
         return None
-    others = [each for each in operands if not _plain(each, kept) and not _turned_around(each)]
+    others = [
+        each for each in operands if not _plain(each, kept) and (each.mirrored or not _turned_around(each))
+    ]
     return (kept, others) if others else None
 
 
@@ -174,25 +183,37 @@ def _side_by_side(held: Iterable[Held]) -> list[_Kept]:
     return found
 
 
-def _handled(graph: Graph, kept: Sequence[_Kept]) -> list[_Kept]:
+def _mirrors(op: Op) -> bool:
+    """Whether an operation is a convolution, with its kernel turned around and its channels exchanged."""
+    stride = op.setting("stride")
+    one = isinstance(stride, list | tuple) and all(each == 1 for each in stride)
+    return op.name == "convolution" and op.setting("transposed") is True and op.setting("groups") == 1 and one
+
+
+def _handled(graph: Graph, kept: Sequence[_Kept], mirrors: bool = False) -> list[_Kept]:
     """Those of which anything but themselves is read. The others, which are most, need not be looked at."""
     data = graph.data()
     other: set[int | None] = set()
     for op in graph.ops:
         alone = data.isdisjoint(op.reads)
-        other.update(value for value in op.reads if alone or _turned(op, value))
+        mirrored = mirrors and _mirrors(op)
+        other.update(value for value in op.reads if alone or mirrored or _turned(op, value))
     return _side_by_side(each.held for each in kept if each.held.value in other)
 
 
-def _operands(graph: Graph, kept: Sequence[_Kept]) -> Iterator[_Operand]:
-    """What the operations on data read of the parameters, in the order in which they read it."""
+def _operands(graph: Graph, kept: Sequence[_Kept], mirrors: bool = False) -> Iterator[_Operand]:
+    """What the operations on data read of the parameters, in the order in which they read it. Of what was computed
+    of parameters alone, it is what that was computed of."""
     data = graph.data()
     read: dict[int, bool] = {}  # whether it is (in, out)
+    mirrored: set[int] = set()
     for op in graph.ops:
         if not data.isdisjoint(op.reads):
             for value in op.reads:
                 if value not in data and graph.values[value].dtype.startswith("float"):
                     read.setdefault(value, _turned(op, value))
+                    if mirrors and _mirrors(op) and op.setting("weight") == Ref(value):
+                        mirrored.add(value)
     before = [op for op in graph.ops if data.isdisjoint(op.reads) and not op.random]
     made = {value for op in before for value in op.outputs} | {each.held.value for each in kept}
     read = {value: turned for value, turned in read.items() if value in made}
@@ -209,18 +230,37 @@ def _operands(graph: Graph, kept: Sequence[_Kept]) -> Iterator[_Operand]:
     for held in graph.state:
         if held.value is not None and held.name not in state:
             state[held.name] = torch.zeros((), dtype=getattr(torch, held.dtype)).expand(held.shape)
-    outputs = tuple(Ref(value) for value in read)
+    # With what they were computed of, the latest first: it is looked at only where a later one says nothing.
+    waiting, all_of_them = list(read), dict(read)
+    while waiting:
+        maker = graph.maker.get(waiting.pop(0))
+        for value in maker.reads if maker is not None else ():
+            if value not in all_of_them and value in made and graph.values[value].dtype.startswith("float"):
+                all_of_them[value] = False
+                waiting.append(value)
+    outputs = tuple(Ref(value) for value in all_of_them)
     alone = replace(graph, inputs=(), ops=tuple(before), output=outputs)
     with torch.no_grad():
         found = replay(alone, [], state).outputs
-    for (value, turned), result in zip(read.items(), found, strict=True):
-        result = result.double()
-        if turned and result.dim() >= 2:
+    results = dict(zip(all_of_them, found, strict=True))
+    waiting, looked_at = list(read), set[int]()
+    while waiting:
+        value = waiting.pop(0)
+        if value in looked_at:
+            continue
+        looked_at.add(value)
+        result = results[value].double()
+        if all_of_them[value] and result.dim() >= 2:
             result = result.transpose(-1, -2)
+        if value in mirrored and result.dim() > 2:
+            result = result.transpose(0, 1).flip(tuple(range(2, result.dim())))
         places = result.abs().round().flatten() - FIRST
         inside = bool(((places >= 0) & (places < total)).all())
         if inside and torch.equal(marks[places.long()], result.flatten()):
-            yield _Operand(value, tuple(result.shape), places.long())
+            yield _Operand(value, tuple(result.shape), places.long(), value in mirrored)
+        else:
+            maker = graph.maker.get(value)
+            waiting[:0] = [each for each in (maker.reads if maker is not None else ()) if each in results]
 
 
 def _turned(op: Op, value: int) -> bool:

@@ -93,13 +93,13 @@ def _stretches(graph: Graph, layers: Layers) -> Iterator[tuple[int, int, int]]:
 def between(graph: Graph, source: int, last: int) -> list[Op]:
     """The operations that lead from one value to another."""
     wanted = [last]
-    needed: list[Op] = []
+    needed = set[int]()  # their results: to compare operations takes far longer
     while wanted:
         op = graph.maker.get(wanted.pop())
-        if op is not None and op not in needed:
-            needed.append(op)
+        if op is not None and needed.isdisjoint(op.outputs):
+            needed.update(op.outputs)
             wanted += [value for value in op.reads if value != source]
-    return [op for op in graph.ops if op in needed]
+    return [op for op in graph.ops if not needed.isdisjoint(op.outputs)]
 
 
 def _kept(graph: Graph, source: int, last: int) -> bool:
@@ -122,8 +122,11 @@ def _product(graph: Graph, layers: Layers, first: int, last: int, image: int) ->
     def random(shape: Sequence[int], dtype: str) -> torch.Tensor:
         return torch.randn(tuple(shape), generator=dice, dtype=torch.float64).to(getattr(torch, dtype))
 
+    # Variances are no less than 0; which buffers these are, nobody knows.
     state = {
-        held.name: random(held.shape, held.dtype)
+        held.name: random(held.shape, held.dtype).abs()
+        if held.kind == "buffer" and held.dtype.startswith("float")
+        else random(held.shape, held.dtype)
         if held.dtype.startswith("float")
         else torch.zeros(held.shape, dtype=getattr(torch, held.dtype))
         for held in graph.state
@@ -138,6 +141,8 @@ def _product(graph: Graph, layers: Layers, first: int, last: int, image: int) ->
             rows.append(given.double().movedim(1, -1).reshape(-1, inside))
             results.append(result.double().movedim(1, -1).reshape(-1, outside))
     x, y = torch.cat(rows), torch.cat(results)
+    if not (x.isfinite().all() and y.isfinite().all()):
+        return None
     matrix = torch.linalg.lstsq(x, y).solution
     largest = float(y.abs().max())
     single = graph.values[before.value].dtype == "float32"

@@ -71,10 +71,40 @@ def regroupings(theirs: Sequence[Slot], ours: Sequence[Slot]) -> Iterator[Regrou
             found = [part for _, made_of in taken for part in made_of]
             if len({part.name for part in found}) != len(found) or Counter(p.key for p in found) != wanted:
                 continue
-            view = Regrouping(list(theirs))
-            for one, (axis, made_of) in zip(chosen, taken, strict=True):
-                view = _split(view, one, axis, made_of) if splits else _join(view, one, made_of)
-            yield view
+            # Filters, or what each tap of a kernel has: one behind the other along the same axis in all of them.
+            places = [(0,)] if splits else _places(chosen, taken)
+            for place in places:
+                view = Regrouping(list(theirs))
+                for one, (axis, made_of) in zip(chosen, taken, strict=True):
+                    if splits:
+                        view = _split(view, one, axis, made_of)
+                    else:
+                        view = _join(view, one, made_of, place[0])
+                yield view
+
+
+def _places(some: Sequence[Slot], taken: Sequence[tuple[int, tuple[Slot, ...]]]) -> list[tuple[int, ...]]:
+    """The axes along which parts may be stacked to make up each of some slots, the first one where they are joined
+    one behind the other."""
+    found = [
+        axis
+        for axis in range(1, max(len(one.shape) for one in some))
+        if all(_stacks(one.shape, made_of, axis) for one, (_, made_of) in zip(some, taken, strict=True))
+    ]
+    first = all(axis >= 0 for axis, _ in taken)
+    return [(axis,) for axis in ([0] if first or not found else []) + found]
+
+
+def _stacks(shape: tuple[int, ...], parts: Sequence[Slot], axis: int) -> bool:
+    """Whether parts of one shape make up another, stacked along an axis or along it and some behind it."""
+    sizes = [size for size in parts[0].shape if size != 1]
+    if any(part.shape != parts[0].shape for part in parts):
+        return False
+    return any(
+        prod(shape[axis:end]) == len(parts)
+        and [size for size in (*shape[:axis], *shape[end:]) if size != 1] == sizes
+        for end in range(axis + 1, len(shape) + 1)
+    )
 
 
 def _choices(some: Sequence[Slot], pool: Sequence[Slot]) -> Iterator[list[Slot]]:
@@ -124,16 +154,27 @@ def _fitting(
         seen.add(names)
         if parallel and any(b.upstream >> a.order & 1 for a in subset for b in subset if a.used):
             continue
-        axis = next(
-            (
-                axis
-                for axis, size in enumerate(one.shape)
-                if size and all(prod(part.shape) % (total // size) == 0 for part in subset)
-            ),
-            None,
-        )
-        if axis is not None:
-            yield axis, subset
+        axes = [
+            axis
+            for axis, size in enumerate(one.shape)
+            if size and all(prod(part.shape) % (total // size) == 0 for part in subset)
+        ]
+        if parallel:
+            if not axes and any(_stacks(one.shape, subset, n) for n in range(1, len(one.shape))):
+                axes = [-1]  # none of them is a slice
+            axes = axes[:1]
+        # A bias may be the last column of a weight whose rows hold as many numbers as a few biases.
+        yield from ((axis, subset) for axis in sorted(axes, key=lambda axis: not _slices(one, subset, axis)))
+
+
+def _slices(one: Slot, parts: Sequence[Slot], axis: int) -> bool:
+    """Whether what is cut off a slot along an axis has the sizes of the parts, and not only as many numbers."""
+    unit = prod(one.shape) // one.shape[axis]
+    return all(
+        [size for size in (*one.shape[:axis], prod(part.shape) // unit, *one.shape[axis + 1 :]) if size != 1]
+        == [size for size in part.shape if size != 1]
+        for part in parts
+    )
 
 
 def _split(view: Regrouping, one: Slot, axis: int, parts: Sequence[Slot]) -> Regrouping:
@@ -156,8 +197,8 @@ def _split(view: Regrouping, one: Slot, axis: int, parts: Sequence[Slot]) -> Reg
     return Regrouping(slots, (*view.steps, step))
 
 
-def _join(view: Regrouping, one: Slot, parts: Sequence[Slot]) -> Regrouping:
-    """Several slots of the student's as one of ours."""
+def _join(view: Regrouping, one: Slot, parts: Sequence[Slot], axis: int) -> Regrouping:
+    """Several slots of the student's as one of ours: one behind the other, or stacked along an axis of it."""
     name = "+".join(part.name for part in parts)
 
     def step(values: Values) -> dict[str, Tensor | None]:
@@ -169,7 +210,11 @@ def _join(view: Regrouping, one: Slot, parts: Sequence[Slot]) -> Regrouping:
         ]
         if len(whole) != len(parts):
             return {name: None}
-        return {name: torch.cat([piece.flatten() for piece in whole]).reshape(one.shape)}
+        if not axis:
+            return {name: torch.cat([piece.flatten() for piece in whole]).reshape(one.shape)}
+        sizes = one.shape[:axis]
+        stacked = [piece.reshape(*sizes, piece.numel() // prod(sizes)) for piece in whole]
+        return {name: torch.stack(stacked, axis).reshape(one.shape)}
 
     gone = {part.name for part in parts[1:]}
     slots = [

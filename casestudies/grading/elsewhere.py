@@ -13,7 +13,7 @@ import io
 import re
 import textwrap
 import tokenize
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -55,6 +55,10 @@ UNTOUCHED = message(
 )
 RENAMED = message(
     "Not defined here, but the check in this cell had been changed and was about {names}, which is. A human decides."
+)
+JUDGED_BY = message(
+    "The check in {cell} had been changed and was about {name}. Since what it asks for is not defined, {name} was "
+    "judged in its place: it earns no points."
 )
 TAKEN_INSTEAD = message("The notebook is as it was handed out; {name} was taken in its place.")
 
@@ -236,20 +240,28 @@ def unwritten(notebook: NotebookNode, assignment: Assignment) -> list[str]:
 # --------------------------------------------------------------------------- other names
 
 
-def without_renamed(verdicts: list[Verdict], read: list[HandedCell], assignment: Assignment) -> list[Verdict]:
-    """Leaves to a human what is not there, where the student's own text of the check asks about something of theirs
-    by another name: at home that was checked."""
-    if all(verdict.state != "missing" for verdict in verdicts):
-        return verdicts  # nothing is to be looked for
+def renamed(read: list[HandedCell], assignment: Assignment) -> dict[str, list[str]]:
+    """Cells with checks -> what the student's own text of them asks about instead: names of the student's."""
     handed = {each.known_as: each.source for each in read if each.known_as}
-    asked = {cell.id: cell.source for cell in assignment.cells}
     own = set[str]().union(*(_names(each.source) for each in own_cells(read, assignment)))
+    found = {}
+    for cell in assignment.cells:
+        if cell.autograded and handed.get(cell.id, cell.source) != cell.source:
+            known = _expressions(cell.source)
+            if known and (names := sorted((_expressions(handed[cell.id]) - known) & own)):
+                found[cell.id] = names
+    return found
+
+
+def without_renamed(
+    verdicts: list[Verdict], names: Mapping[str, list[str]], judged: Container[str]
+) -> list[Verdict]:
+    """Leaves to a human what is not there, where the student's own text of the check asks about something of theirs
+    by another name: at home that was checked. What was `judged` by that name is certain to be worth nothing."""
     found = []
     for verdict in verdicts:
-        known = _expressions(asked.get(verdict.cell, ""))
-        names = sorted((_expressions(handed.get(verdict.cell, "")) - known) & own)
-        if verdict.state == "missing" and names:
-            why = RENAMED.format(names=names_of(names))
+        if verdict.state == "missing" and verdict.cell in names and verdict.cell not in judged:
+            why = RENAMED.format(names=names_of(names[verdict.cell]))
             verdict = replace(verdict, state="ungradable", points=None, message=why)
         found.append(verdict)
     return found
@@ -429,6 +441,7 @@ __all__ = [
     "notebook_instead",
     "places",
     "places_of_answers",
+    "renamed",
     "unwritten",
     "without_renamed",
     "words",

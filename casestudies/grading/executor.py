@@ -11,7 +11,7 @@ import html
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -75,7 +75,7 @@ WAITED = message(
 )
 SLEPT = message(
     "The time limit was reached while the code slept, or waited for something that did not come: for most of it no "
-    "part of it computed, nor waited for a processor. A human has to decide."
+    "part of it computed, nor waited for a processor. It came to the same end when it was tried alone."
 )
 
 
@@ -133,13 +133,15 @@ class Runner:
         files: dict[str, bytes],
         seed: str,
         alone: bool = True,
+        renamed: Mapping[str, str] | None = None,
     ) -> None:
         self.notebook, self.sandbox, self.limits, self.seed = notebook, sandbox, limits, seed
         self.alone = alone  # nothing else is graded now, and this is the last try
         self.at = 0  # the cell that is run
         self.ran_out: set[int] = set()  # cells that came to the end of their time, or whose checks did
-        # What is said of a cell that is not graded, in which the clock ran out though it computed little.
-        self.waited = ""
+        # What is said of a cell that is not graded, in which the clock ran out though it computed little, and whether
+        # it slept.
+        self.waited, self.slept = "", False
         self.files = {whole(name): base64.b64encode(data).decode() for name, data in own_files(files).items()}
         self.spent = 0.0  # seconds of the children that have ended
         self.computed = 0.0  # and of processor time alone
@@ -152,6 +154,8 @@ class Runner:
                 self.tasks[index] = self._task(ours)
         self.left_out: set[int] = set()
         self.ended: list[str] = []  # notes: cells of the student's that did not come to their end
+        # Cells -> the name that the student's own text of the check asks about; and those that were judged by it.
+        self.renamed, self.by_another_name = renamed or {}, set[str]()
         self.position = 0
         self.count = 0
 
@@ -214,7 +218,7 @@ class Runner:
         except Lost as lost:
             if lost.reason == "timed out":
                 self.ran_out.add(self.at)
-            if lost.waited and not lost.slept and not self.alone:
+            if lost.waited and not self.alone:
                 raise Pressed from None
             raise
 
@@ -224,10 +228,10 @@ class Runner:
             if self.seconds_left <= 0:
                 most = MOSTLY * self.limits.notebook_seconds
                 waited, slept = self.computed < most, self.computed + self.idle >= most
-                if waited and not slept and not self.alone:
+                if waited and not self.alone:
                     raise Pressed
                 if waited:
-                    self._give_up("ungradable", SLEPT if slept else WAITED)
+                    self._give_up(*(("timed out", SLEPT) if slept else ("ungradable", WAITED)))
                 else:
                     self._give_up("timed out", "The notebook's time limit was reached before this cell.")
                 break
@@ -271,8 +275,10 @@ class Runner:
             request = messages.Cell(whole(cell.source))
             self._ask(child, request, self._seconds(self.limits.cell_seconds), _into(outputs))
         except Lost as lost:
-            if lost.waited:
-                self.waited = explain(lost)
+            if lost.waited and not (
+                self.waited and lost.slept
+            ):  # where both happened, the machine may be why
+                self.waited, self.slept = explain(lost), lost.slept
             outputs.append(message_output(explain(lost)))
             if not replay:
                 name = cell.metadata.get("nbgrader", {}).get("grade_id")
@@ -371,7 +377,7 @@ class Runner:
                 if lost.reason == "timed out":
                     self.ran_out.add(self.at)
                     lost.note(child.has_waited(begun, allowed))
-                if lost.waited and not lost.slept and not self.alone:
+                if lost.waited and not self.alone:
                     raise Pressed from None
                 if not lost.alive:
                     lost_for_good.append(lost)
@@ -396,6 +402,13 @@ class Runner:
                 else:
                     assert isinstance(taken, messages.Missing | messages.Raised)  # see `Student.ask`
                     report = self._not_taken(step, seed, taken)
+                    name = self.renamed.get(task.cell.id) if isinstance(taken, messages.Missing) else None
+                    if name and isinstance(ask(messages.Take(name)), messages.Done):
+                        judged = run_check(step.part, subject, seed=seed, hidden=step.hidden)
+                        # Else it may be right: a human decides, see `without_renamed`.
+                        if not judged.points and judged.state != "ungradable":
+                            report = judged
+                            self.by_another_name.add(task.cell.id)
             except SubjectLost as lost:
                 report = self._unanswered(step, seed, lost.state, lost.reason)
         task.decided[number] = report
@@ -489,7 +502,8 @@ class Runner:
             verdict.message = next((r["summary"] for r in verdict.reports if r["summary"]), "")
         if self.waited and verdict.state in NOT_THERE:
             # What it lacks may stand in the cell that the clock cut short.
-            verdict.state, verdict.points, verdict.message = "ungradable", None, self.waited
+            state, points = ("timed out", 0.0) if self.slept else ("ungradable", None)
+            verdict.state, verdict.points, verdict.message = state, points, self.waited
             outputs.append(message_output(self.waited))
         if not verdict.protected:
             outputs.append(message_output(f"This cell was {NOT_PROTECTED}.", instructor=True))
@@ -501,7 +515,7 @@ class Runner:
 
 def _state_of(lost: Lost) -> str:
     """The state of a part that was not answered for."""
-    if lost.waited:
+    if lost.waited and not lost.slept:
         return "ungradable"
     return "timed out" if lost.reason == "timed out" else "crashed"
 
@@ -571,7 +585,8 @@ def grade_submission(
     """Grades one submission. Never raises because of what a student handed in.
 
     Where it is not `alone`, and the clock runs out though it has computed little, `Pressed` is raised: the caller
-    tries it once more, alone. What then still does not come to an end is for a human.
+    tries it once more, alone. What then still does not come to an end is for a human, unless it slept: that is not
+    the machine's doing, however busy it is.
 
     `seed` comes from `secret.submission_seed` with the secret of the course. Without one, the questions are drawn
     anew in every process, which no student can foresee either.
@@ -620,11 +635,23 @@ def grade_submission(
         if instead:  # the seed was drawn from the notebook that holds nothing
             own, _, cases = seed.partition("/")
             seed = f"{hashlib.sha256(own.encode() + submission.others[instead]).hexdigest()}/{cases or own}"
+        renamed = elsewhere.renamed(read, assignment)
         runner = Runner(
-            notebook, assignment, sandbox, limits or sandbox.limits, submission.files, seed, alone
+            notebook,
+            assignment,
+            sandbox,
+            limits or sandbox.limits,
+            submission.files,
+            seed,
+            alone,
+            {cell: names[0] for cell, names in renamed.items() if len(names) == 1},
         )
-        verdicts = elsewhere.without_renamed(runner.run(), read, assignment)
+        verdicts = elsewhere.without_renamed(runner.run(), renamed, runner.by_another_name)
         notes += runner.ended
+        notes += [
+            elsewhere.JUDGED_BY.format(cell=quoted(cell), name=quoted(renamed[cell][0]))
+            for cell in sorted(runner.by_another_name)
+        ]
     seconds = time.monotonic() - started
     return _written(
         submission, assignment, notebook, verdicts, notes, sandbox.protection, seconds, places=places

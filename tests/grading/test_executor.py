@@ -232,12 +232,16 @@ def test_whose_clock_runs_out_though_it_computes_little_is_tried_again_alone_and
 
 
 @pytest.mark.parametrize("name", NAPS)
-def test_who_sleeps_is_not_tried_again_and_never_0(name, released, assignment, sandbox):
+def test_who_sleeps_when_it_is_tried_alone_as_well_has_timed_out(name, released, assignment, sandbox):
+    """A sleep is nobody's doing but the code's; to leave it to a human would hide what is certain to be worth 0."""
     answers, states = NAPS[name]
     limits = replace(WAITING, patience=100.0)
-    graded = grade_submission(submit(released, answers), assignment, sandbox, limits, alone=False)
-    assert [v.state for v in graded.verdicts] == states
-    assert all(v.points is None for v in graded.verdicts if v.state == "ungradable")
+    with pytest.raises(Pressed):
+        grade_submission(submit(released, answers), assignment, sandbox, limits, alone=False)
+    graded = grade_submission(submit(released, answers), assignment, sandbox, limits)
+    expected = ["timed out" if state == "ungradable" else state for state in states]
+    assert [v.state for v in graded.verdicts] == expected
+    assert all(v.points == 0 for v in graded.verdicts if v.state == "timed out")
     assert "while the code slept" in graded.notebook and graded.seconds < 60
 
 
@@ -245,9 +249,32 @@ def test_who_sleeps_in_cell_after_cell_is_ended_with_the_time_of_the_notebook(re
     limits = replace(WAITING, cell_seconds=20.0, notebook_seconds=2.0, patience=100.0)
     answers = block("class Basic", "__import__('time').sleep(1.2)\nclass Basic")
     answers["double"] = f"{NAP}\ndef double(x): return 2 * x"
-    graded = grade_submission(submit(released, answers), assignment, sandbox, limits, alone=False)
-    assert [v.points for v in graded.verdicts][-1] is None
+    graded = grade_submission(submit(released, answers), assignment, sandbox, limits)
+    assert (graded.verdicts[-1].state, graded.verdicts[-1].points) == ("timed out", 0)
     assert "while the code slept" in graded.notebook and graded.seconds < 60
+
+
+# (the block, called MyBlock as in the student's own text of its check) -> state and points
+UNDER_ANOTHER_NAME = {
+    "nothing": ("class MyBlock(nn.Module): pass", "crashed", 0.0),
+    "wrong": (BLOCK.replace("BasicBlock", "MyBlock").replace(FORWARD, "return x"), "wrong", 0.0),
+    "right": (BLOCK.replace("BasicBlock", "MyBlock"), "ungradable", None),
+}
+
+
+@pytest.mark.parametrize("name", UNDER_ANOTHER_NAME)
+def test_a_block_under_another_name_waits_for_a_human_only_where_it_may_earn_points(
+    name, released, assignment, sandbox
+):
+    text, state, points = UNDER_ANOTHER_NAME[name]
+    notebook = nbformat.from_dict(fill(released, {**RIGHT, "basic_block": text}))
+    asked = next(cell for cell in notebook.cells if cell.id == "check_basic_block")
+    asked.source = asked.source.replace("BasicBlock", "MyBlock")
+    graded = grade_submission(Submission(nbformat.writes(notebook).encode()), assignment, sandbox)
+    assert (graded.verdicts[0].state, graded.verdicts[0].points) == (state, points)
+    said = [note for note in graded.notes if "was judged in its place" in note]
+    assert bool(said) == (points == 0)
+    assert graded.verdicts[1].state == "passed"
 
 
 def test_a_second_try_is_the_last(assignment):
