@@ -1012,9 +1012,8 @@ class _Recorder(TorchDispatchMode):
             if self.meta:
                 self.untouched = Untouched(module)
                 stack.callback(self.untouched.put_back)
-            if (
-                "torch._dynamo" in sys.modules
-            ):  # else it would compile the recorder, with a part of the network
+            # Else it would compile the recorder, with a part of the network.
+            if "torch._dynamo" in sys.modules:
                 enter(torch.compiler.set_stance("force_eager"))
             enter(torch.inference_mode(False))
             # A cached cast of a weight would be taken for a constant, here or in the caller's code.
