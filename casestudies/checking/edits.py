@@ -432,7 +432,7 @@ class _Edits:
                     "{0} - {1}",
                 )
                 # Where all quotients are broken, to round up is to be off by one, and no call tells which it was.
-                rounds = text.startswith(("math.ceil(", "round(", "int(", "({0} + 1)", "({0} - 1)"))
+                rounds = text.startswith(("math.ceil(", "round(", "int("))
                 weight = 1.25 if kind is ast.FloorDiv and rounds else 1.0 if plain else 1.15
                 yield self.edit(weight, text, words)
         elif self.tensor and sign:
