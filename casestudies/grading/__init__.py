@@ -49,18 +49,21 @@ def importing() -> Iterator[None]:
 
 
 def _import_jsonschema() -> None:
-    """Before nbformat does, and without the grammar of internationalised addresses, which takes 1.5 s to build.
+    """Before nbformat does, and without two packages for formats that no notebook's schema mentions. The grammar of
+    internationalised addresses takes 1.5 s to build, and durations bring a library of dates along.
 
-    jsonschema does without where its package is missing, and no notebook's format mentions such addresses.
+    jsonschema does without where such a package is missing.
     """
-    grammar = "rfc3987_syntax"
-    if "jsonschema" in sys.modules or grammar in sys.modules:
+    left_out = ("rfc3987_syntax", "isoduration")
+    if "jsonschema" in sys.modules or any(name in sys.modules for name in left_out):
         return
-    sys.modules[grammar] = None  # type: ignore[assignment]
+    for name in left_out:
+        sys.modules[name] = None  # type: ignore[assignment]
     try:
         import jsonschema  # noqa: F401
     finally:
-        del sys.modules[grammar]
+        for name in left_out:
+            del sys.modules[name]
 
 
 _import_jsonschema()
