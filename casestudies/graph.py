@@ -128,8 +128,8 @@ class Op(_Keyed):
 
     *Names.* The in-place and the out-of-place form of a function share a name, and so do its kernels. A trailing
     underscore of an in-place operation is dropped (`relu_` is ``"relu"``), and so are leading ones (`_linalg_svd` is
-    ``"linalg_svd"``); `native_batch_norm` is ``"batch_norm"``, and `_unsafe_view` is ``"view"``. Different functions may compute the same thing under different names: `x.t()` is ``"t"``, and `x.T` is
-    ``"permute"``.
+    ``"linalg_svd"``); `native_batch_norm` is ``"batch_norm"``, and `_unsafe_view` is ``"view"``. Different functions
+    may compute the same thing under different names: `x.t()` is ``"t"``, and `x.T` is ``"permute"``.
 
     *Changed tensors.* One kind of entry is no operation of torch. If a view of a tensor is written in place, and the
     tensor itself is read afterwards, an entry ``"changed"`` makes a new value, which stands for the tensor from then
