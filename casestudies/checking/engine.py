@@ -80,8 +80,8 @@ def check(
     say what happened.
 
     The report opens at one hint step. In a notebook, the later steps open with a click. In a terminal, each call
-    in a row that finds the same fault moves on one step, with or without `hints`, and a call without `hints` shows the
-    report up to there. A different fault starts again at the symptom. Empty steps are skipped.
+    in a row that finds the same fault moves on one step, with or without `hints`, and a call without `hints` shows
+    the report up to there. A different fault starts again at the symptom. Empty steps are skipped.
 
     The answer runs on the CPU, on inputs that the check makes.
 

@@ -105,8 +105,9 @@ class Reference:
 
     Raises:
         TypeError: If an argument other than `kind` is of another type, such as a list of cases.
-        ValueError: If there is no case; if `kind` is anything but the two words or None; if `weights` names an unknown
-            criterion, or has a weight that is negative or not finite, or one of 0 for ``"evaluation"``; or if a
+        ValueError: If there is no case; if `kind` is anything but the two words or None; if `weights` names an
+            unknown criterion, or has a weight that is negative or not finite, or one of 0 for ``"evaluation"``; or if
+            a
             `~casestudies.checking.parts.Space` does not fit `factory`.
     """
 
@@ -772,8 +773,8 @@ def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any
         part_id: The id of the part, ``"assignment/part"``, which must be declared above.
         see: The place in the book that explains the mistake. Default: that of the part.
         id: The name of the mistake in `~casestudies.checking.report.Report.mistakes`, of letters (of any script),
-            digits and _ only. Default: the name of the class or function in snake case, ``no_relu`` for ``NoRelu``, but ``no_re_lu`` for
-            ``NoReLU``.
+            digits and _ only. Default: the name of the class or function in snake case, ``no_relu`` for ``NoRelu``,
+            but ``no_re_lu`` for ``NoReLU``.
 
     Returns:
         The decorator, which returns the class or function unchanged.

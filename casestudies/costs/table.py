@@ -66,8 +66,9 @@ class Row:
 
     *The whole image.* After some operations, such as global pooling or a GroupNorm, each position sees the whole
     image. From there on the receptive field no longer grows. Along that path the jump stays what the operation made
-    it, the side of the grid before it times the jump there. Where the result is combined with a larger grid, as in the
-    gates of EfficientNet, the jump is again that of the larger grid. A convolution that covers its whole input leaves
+    it, the side of the grid before it times the jump there. Where the result is combined with a larger grid, as in
+    the gates of EfficientNet, the jump is again that of the larger grid. A convolution that covers its whole input
+    leaves
     the jump as it was.
     """
 
