@@ -278,9 +278,9 @@ def against(
 ) -> list[Comparison | Failure]:
     """Have other tools count a network's MACs on one image, and explain where they differ from the ledger.
 
-    The network is counted in evaluation. The tools are no dependencies of this package: install those that you want
-    to ask. They run copies of the network, so that it stays as it was; the torch functions that they wrap are
-    restored, and so is the state of the random number generators of torch, Python and NumPy.
+    The network is counted in evaluation. The tools are not dependencies of this package: install those that you
+    want to ask. They run copies of the network, and leave the original unchanged; the torch functions that they wrap
+    are restored, and so is the state of the random number generators of torch, Python and NumPy.
 
     Args:
         network: A module on the CPU.

@@ -35,7 +35,7 @@ TOLERANCE = 1e-3  # by which the two may differ, as a part of the largest number
 
 
 def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
-    """Write a network in evaluation as a model in ONNX, a file format that other programs read.
+    """Export a network, in evaluation mode, to ONNX, a file format that other programs read.
 
     The model takes `images` (batch, channels, height, width) and returns `logits`; weights and images are float32,
     the opset is 17. If onnxruntime is installed, the model and the network are compared on random images, in batches
@@ -56,15 +56,16 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
         ImportError: `onnx` is not installed.
         TypeError: `network` is not a module.
         ValueError: `image` is not three whole numbers of at least 1, or the network does not take such an image.
+        ValueError: The weights are not float32: pass ``network.float()``.
         ValueError: The network is on the meta device, or has lazy layers that have not seen an input.
-        ValueError: The network returns anything but one tensor of float32, such as a complex one, or answers
-            differently the next time.
+        ValueError: The network returns anything but one tensor of float32, such as a complex one, or returns
+            something different when it is run again.
         ValueError: The network returns its images unchanged, unless a module with none inside it, such as
             `nn.Identity`, passed them on.
         ValueError: An operation has no rule in `casestudies.onnx_rules.RULES`, or has settings that the rule does
             not know.
-        ValueError: The network behaves differently for three images than for two, as if it branches on their
-            number.
+        ValueError: The network behaves differently for three images than for two, for instance because it
+            branches on their number.
         ValueError: The output of the model differs from that of the network.
 
     See Also:

@@ -128,11 +128,10 @@ class _Keyed:
 class Op(_Keyed):
     """One operation of torch: what it was given, and the values that it made.
 
-    *Names.* The in-place and the out-of-place form of a function share a name, and so do its kernels. The trailing
+    *Names.* The in-place and the out-of-place form of a function share a name, and so do its kernels. A trailing
     underscore of an in-place operation is dropped (`relu_` is ``"relu"``), and so are leading ones (`_linalg_svd` is
-    ``"linalg_svd"``). Several kernels have one name: `native_batch_norm` is ``"batch_norm"``, and `_unsafe_view` is
-    ``"view"``. Different functions may compute the same thing under different names: `x.t()` is ``"t"``, and `x.T` is
-    ``"permute"``.
+    ``"linalg_svd"``); `native_batch_norm` is ``"batch_norm"``, and `_unsafe_view` is ``"view"``. Different functions
+    may compute the same thing under different names: `x.t()` is ``"t"``, and `x.T` is ``"permute"``.
 
     *Changed tensors.* One kind of entry is no operation of torch. If a view of a tensor is written in place, and the
     tensor itself is read afterwards, an entry ``"changed"`` makes a new value, which stands for the tensor from then
@@ -192,9 +191,8 @@ class Held:
     dtype: str  #: The dtype by its name, such as ``"float32"``.
     requires_grad: bool  #: Whether it is trained, even if the graph was recorded without `grad`.
     value: int | None  #: Its place in Graph.values; None if it is neither read nor returned.
-    written: bool = (
-        False  #: Whether the run changed it, as it does the statistics of a batch norm in training.
-    )
+    #: Whether the run changed it, as it does the statistics of a batch norm in training.
+    written: bool = False
     #: Its number among the network's tensors, those of parameters() first and then those of buffers().
     place: int = field(default=0, compare=False)
     holder: str = field(default="", compare=False)  #: The class of the module that holds it.
@@ -257,13 +255,14 @@ class Graph(_Keyed):
     #: What the network returns.
     #:
     #: - A tensor is a `~casestudies.graph.Ref`, and a tuple or list is a tuple.
-    #: - A dictionary is a tuple of its values, without keys; so is a dataclass or another object that holds tensors.
+    #: - A dictionary is a tuple of its values, without keys; so is a dataclass or another object with attributes that
+    #:   are tensors.
     #: - Python's numbers, strings and None stay as they are; a whole number of 2⁶⁴ or more in absolute value becomes
     #:   a string.
     #: - Anything else is a string, mostly the name of its class.
     output: Argument
-    #: All tensors of the run, that is, the inputs, the parameters and buffers that are read, the constants, and the
-    #: results of operations.
+    #: All tensors of the run, that is, the inputs, the parameters and buffers that are read or returned, the
+    #: constants, and the results of operations.
     values: tuple[Value, ...]
     #: The operations, in the order in which they ran; a ``"changed"`` stands where its tensor is next read.
     ops: tuple[Op, ...]
@@ -302,7 +301,7 @@ class Graph(_Keyed):
 
     @property
     def unused(self) -> tuple[Held, ...]:
-        """The parameters and buffers that no operation reads, in their order."""
+        """The parameters and buffers that are neither read nor returned, in their order."""
         return tuple(held for held in self.state if held.value is None)
 
     @cached_property
@@ -396,7 +395,7 @@ class Graph(_Keyed):
     def from_json(text: str) -> Graph:
         """Read a graph that `to_json` wrote.
 
-        The text may come from anywhere: what is not of that form is refused. Whether the operations would return
+        The text may come from anywhere: anything of another form is rejected. Whether the operations would return
         these shapes is checked by `casestudies.replay.replay` alone.
 
         Args:
@@ -635,7 +634,7 @@ def record(
         ValueError: The module cannot be recorded: it has lazy layers that have not seen an input, it was made by
             torch.jit or torch.export, or it returns a set or an iterator.
         ValueError: An input is an array of NumPy, or a tensor of another recording.
-        ValueError: A FakeTensorMode of torch is at work, and an input is on the meta device.
+        ValueError: A FakeTensorMode of torch is active, and an input is on the meta device.
         RuntimeError: The module decides by the numbers in a tensor, as in ``if x.sum() > 0`` or ``x.item()``, in a
             run on the meta device.
         Exception: Any other error of the run is raised as it is.

@@ -73,10 +73,11 @@ def replay(
 
     Raises:
         TypeError: An argument is of another type.
-        ReplayError: A tensor is missing, is something else, or has another shape than the graph says.
+        ReplayError: A tensor is missing, is not a tensor, or does not have the shape in the graph.
         ReplayError: A key of `known` is not the place of a value, or is the place of one that no operation makes,
             such as an input.
-        ReplayError: An operation is not among those that are replayed, or fails.
+        ReplayError: An operation fails, or is not among those that are replayed: those of usual layers are, but
+            not, for instance, `torch.linalg.svd`, `torch.linalg.det` and those of `torch.fft`.
         ReplayError: A constant has more than `casestudies.graph.LARGEST_CONSTANT` numbers (register it as a buffer
             instead), or the graph exceeds one of the :ref:`limits <graph-limits>`.
 
@@ -150,7 +151,7 @@ def _expect_arguments(graph: Graph, inputs: object, state: object, known: object
         if not isinstance(given, kind):
             raise TypeError(f"{name} is {given!r:.80} ({type(given).__name__}); expected {wanted}")
     for number in known if isinstance(known, Mapping) else ():
-        if number not in range(len(graph.values)):
+        if isinstance(number, float) or number not in range(len(graph.values)):
             raise ReplayError(
                 f"known has {number!r:.80}, which is no place in graph.values; expected 0 to {len(graph.values) - 1}"
             )

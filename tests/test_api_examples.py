@@ -21,7 +21,8 @@ from casestudies.zoo import VARIANTS, build
 
 BOOK = Path(__file__).parents[1] / "book"
 PAGES = {
-    name: (BOOK / f"{name}.md").read_text(encoding="utf-8") for name in ("api", "api_graph", "api_parts")
+    name: (BOOK / f"{name}.md").read_text(encoding="utf-8")
+    for name in ("api", "api_graph", "api_parts", "api_compared")
 }
 OBJECTS = [
     path

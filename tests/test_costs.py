@@ -707,6 +707,11 @@ WANTED = [
         "image is 3 x 8 x 8: BatchNorm2d expects 5 channels and receives 3; image is (channels, height, width)",
     ),
     (
+        nn.Sequential(nn.PReLU(3)),
+        (5, 8, 8),
+        "image is 5 x 8 x 8: layer '0' (PReLU) expects 3 channels and receives 5; image is (channels, height, width)",
+    ),
+    (
         Both(),
         ((3, 8, 8), "a"),
         "image is ((3, 8, 8), 'a'); expected (channels, height, width), such as (3, 224, 224)",

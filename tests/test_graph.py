@@ -613,6 +613,7 @@ FORGED = [
         ([], 3, None, TypeError, "state is 3 (int)"),
         ([], {}, 3, TypeError, "known is 3 (int); expected a dict of tensors by their places"),
         ([], {}, {99: torch.ones(1)}, ReplayError, "known has 99, which is no place in graph.values"),
+        ([], {}, {1.0: torch.ones(1)}, ReplayError, "known has 1.0, which is no place in graph.values"),
         ([], {}, {"a": torch.ones(1)}, ReplayError, "known has 'a'"),
         ([torch.ones(2)], {}, {0: torch.ones(2)}, ReplayError, "known has 0, which no operation makes"),
     ],

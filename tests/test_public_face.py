@@ -117,7 +117,7 @@ def test_the_pages_of_the_package_have_what_it_offers() -> None:
     """And the words in which `checks/` declares a part."""
     pages = [
         (ROOT / "book" / f"{name}.md").read_text(encoding="utf-8")
-        for name in ("api", "api_graph", "api_parts")
+        for name in ("api", "api_graph", "api_parts", "api_compared")
     ]
     pattern = r"^\.\. auto(?:function|class):: [\w.]+\.(\w+)$"
     shown = set(re.findall(pattern, "\n".join(pages), re.MULTILINE))

@@ -3022,8 +3022,8 @@ def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
         difference_of(each.output, seen.training.output, 1e-6) for each in seen.repeated
     ):
         found["random"] = (
-            "Two runs in training mode, with the same input and the same weights, differ: the block is random, "
-            "the reference is not."
+            "Two runs in training mode, with the same input and the same weights, differ: the block is random "
+            "there, and no random block can be right in training mode."
         )
     return found
 

@@ -79,15 +79,19 @@ def check(
     `~casestudies.checking.report.Report.state` and the `~casestudies.checking.report.Report.summary` of the report
     say what happened.
 
-    The report opens at one hint step. In a notebook, the later steps open with a click. In a terminal, each further
-    call without `hints` that finds the same fault reveals one more step. A step that has nothing to say is skipped.
+    The report opens at one hint step. In a notebook, the later steps open with a click. In a terminal, each call
+    in a row that finds the same fault moves on one step, with or without `hints`, and a call without `hints` shows
+    the report up to there. A different fault starts again at the symptom. Empty steps are skipped.
+
+    The answer runs on the CPU, on inputs that the check makes.
 
     Args:
         part: The id of the part, ``"assignment/part"``, such as ``"resnet/basic_block"``. The keys of
             ``casestudies.checking.parts.parts()`` are the ids of all parts.
         answer: The class or function itself, not a call of it.
-        hidden: True marks the check that students do not see; the report is the same. If a graded cell calls both
-            the visible and the hidden check, one check runs, and the worse of the two results counts. Default: False.
+        hidden: True marks the check that students do not see; the report is the same. In grading, a hidden check that
+            directly follows the visible one of the same part is answered by the same run; otherwise both run, and the
+            worse result counts. Default: False.
         seed: A whole number from -2⁶³ to 2⁶³ - 1, also of NumPy or in a tensor of one element, which fixes the random
             choices. The `~casestudies.checking.report.Report.seed` of an earlier report repeats the choices of that
             check. Default: None, for a new seed.

@@ -104,9 +104,10 @@ class Reference:
             no such run.
 
     Raises:
-        TypeError: If an argument is of another type, such as a list of cases.
-        ValueError: If there is no case; if `kind` is neither of the two words; if `weights` names an unknown
-            criterion, or has a weight that is negative or not finite, or one of 0 for ``"evaluation"``; or if a
+        TypeError: If an argument other than `kind` is of another type, such as a list of cases.
+        ValueError: If there is no case; if `kind` is anything but the two words or None; if `weights` names an
+            unknown criterion, or has a weight that is negative or not finite, or one of 0 for ``"evaluation"``; or if
+            a
             `~casestudies.checking.parts.Space` does not fit `factory`.
     """
 
@@ -300,8 +301,8 @@ class Group:
 
     Args:
         title: The heading of the group in the report, where it begins with a capital letter.
-        make: A function that takes a `Dice` and returns the calls of one check, at least one, as a list or a
-            generator. If it returns anything else, every answer is ``"ungradable"``.
+        make: A function that takes a `Dice` and returns the calls of one check, at least one, as a list, a tuple
+            or an iterator. If it returns anything else, every answer is ``"ungradable"``.
         weight: The share of the group, a number above 0. Default: 1.
         gradients: Whether the :ref:`gradients <values-gradients>` of tensor arguments are also compared in this
             group. Default: False.
@@ -771,9 +772,9 @@ def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any
     Args:
         part_id: The id of the part, ``"assignment/part"``, which must be declared above.
         see: The place in the book that explains the mistake. Default: that of the part.
-        id: The name of the mistake in `~casestudies.checking.report.Report.mistakes`, of letters, digits and _ only.
-            Default: the name of the class or function in snake case, ``no_relu`` for ``NoRelu``, but ``no_re_lu`` for
-            ``NoReLU``.
+        id: The name of the mistake in `~casestudies.checking.report.Report.mistakes`, of letters (of any script),
+            digits and _ only. Default: the name of the class or function in snake case, ``no_relu`` for ``NoRelu``,
+            but ``no_re_lu`` for ``NoReLU``.
 
     Returns:
         The decorator, which returns the class or function unchanged.
@@ -845,9 +846,20 @@ def assignments() -> list[str]:
 
 
 def parts(assignment: str | None = None) -> dict[str, Part]:
-    """All parts, or those of one assignment: by assignment, then in the order in which they are declared.
+    """Find all parts, or those of one assignment.
 
-    The order does not depend on which assignment this process imported first.
+    Args:
+        assignment: The name of an assignment, such as ``"lenet"``. Default: None, for all assignments of the package.
+
+    Returns:
+        A dictionary of the parts by id, by assignment and then in the order of declaration. Each part has the fields
+        `id`, `points`, `title` and `see`, as they were declared. A part that is declared outside of the package is
+        found only by the name of its assignment. A name that no assignment has gives an empty dictionary.
+
+    >>> list(parts("lenet"))[:2]
+    ['lenet/conv_output_size', 'lenet/conv_parameters']
+    >>> parts("lenet")["lenet/conv_output_size"].points
+    4
     """
     wanted = assignments() if assignment is None else [assignment]
     for name in wanted:

@@ -51,8 +51,8 @@ class OtherCase(TypedDict):
 class Report:
     """The result of a check. Its fields hold everything that was found, however much of it is shown.
 
-    A field that has nothing to say is empty (``""``, ``[]`` or ``False``), never None. If nothing was compared, these
-    fields alone have contents:
+    A field with no content is empty (``""``, ``[]``, ``False``, or 0 for a number), never None. If nothing was
+    compared, only these fields are filled in:
 
     - `part`, `possible`, `seed`, `title`, `see`, `state` and `summary`, and perhaps `notes`;
     - `hints`, `told` and `progress`, which concern how the report is shown.
@@ -78,8 +78,8 @@ class Report:
     title: str = ""  #: The title of the part as declared, or ``"Unknown part"``.
     #: The place in the book that explains the part, such as ``"resnet.html#eq-residual"``; ``""`` if there is none.
     see: str = ""
-    #: The points that were earned, all of `possible` only if everything is correct. Otherwise they are the sum over
-    #: `criteria`, rounded to two decimals, and at most nine tenths of `possible`.
+    #: The points earned: `possible` if everything is correct, otherwise the sum over `criteria`, rounded to two
+    #: decimals and never more than nine tenths of `possible`.
     points: float = 0.0
     #: The outcome, one of these words:
     #:
@@ -109,15 +109,17 @@ class Report:
     #: read) and ``see``. Of several mistakes that each explain the answer on their own, the first two are
     #: listed.
     recognised: list[dict[str, str]] = field(default_factory=list)
-    #: What the answer was compared on, for a block the cases, such as ``"BasicBlock(6, 6) on 3×6×5×8"``, and for a
-    #: function the titles of its groups.
+    #: What the answer was compared on: the cases of a block, such as ``"BasicBlock(6, 6) on 3×6×5×8"``, or the titles
+    #: of the groups of a function.
     compared: list[str] = field(default_factory=list)
     #: The case in which the differences of a block were seen, that is, how it was built and on what input it ran;
     #: ``""`` for a function.
     case: str = ""
     #: The differences between what was written and what was asked for, each a dictionary of strings.
     #:
-    #: - ``asked`` is what was asked for, ``yours`` what was written (``""`` if it is missing), ``where`` the place.
+    #: - ``asked`` is what was asked for.
+    #: - ``yours`` is what was written; ``""`` if it is missing.
+    #: - ``where`` is the place.
     #: - ``sentence`` states the whole difference.
     #: - ``case``, for a block only, is the case.
     #: - ``when`` says in which cases or calls it holds. The key is left out if it holds in all, or in none that can
@@ -125,7 +127,7 @@ class Report:
     #:
     #: For a function, the list may be empty although mistakes are recognised.
     differences: list[dict[str, str]] = field(default_factory=list)
-    #: The layers of a block, those asked for beside those written, row by row; empty for a function.
+    #: The layers of a block that were asked for and those that were written, side by side; empty for a function.
     layers: list[LayerRow] = field(default_factory=list)
     #: Further cases of a block that reveal differences which the first does not.
     others: list[OtherCase] = field(default_factory=list)
@@ -137,7 +139,7 @@ class Report:
     #: The hint step at which the report opens, ``"symptom"``, ``"place"``, ``"mistake"`` or ``"all"``; ``"all"`` for
     #: a report that `~casestudies.check` did not make.
     hints: str = field(default="all", compare=False)
-    #: The hint step at which plain text ends, as in a terminal or in print, where nothing can be opened.
+    #: The hint step at which plain text ends, as in a terminal or with `print`, where nothing can be opened.
     told: str = field(default="all", compare=False)
     #: The line on the points of this session; ``""`` for an unknown part, and for a report that `~casestudies.check`
     #: did not make.

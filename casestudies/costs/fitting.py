@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 import operator
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -77,6 +78,7 @@ def _not_sizes(image: object) -> ValueError:
 TOO_LARGE = ("Storage size calculation overflowed", "numel: integer multiplication")
 LONELY = "more than 1 value per channel"
 WHOLE = "scalar types: Long, Int"
+SLOPES = re.compile(r"Found parameter numbers = (\d+) and channel size = (\d+)")  # of a PReLU
 # What code raises that is given another shape than it expects.
 OF_SHAPES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 
@@ -195,7 +197,9 @@ def check_flag(name: str, value: object) -> None:
 def _unfit(error: RecordingError) -> Unfit | None:
     """What the operation at which the network stopped tells about the image; None if it tells nothing."""
     call, arguments = error.call, error.arguments
-    name = f"layer {call.path!r} ({call.kind})" if call.layer else f"{error.name} in {call.path!r}"
+    name = f"layer {call.path!r} ({call.kind})" if call.layer else f"{error.name or 'prelu'} in {call.path!r}"
+    if slopes := SLOPES.search(str(error.__cause__)):  # torch refuses it before there is an operation
+        return Unfit(f"{name} expects {slopes[1]} channels and receives {slopes[2]}", 0)
     if not error.data:
         return None
     match error.name:

@@ -33,10 +33,10 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
     Parameters that the run never used have rows at the end.
 
     Args:
-        network: Any module. Its own mode, training or evaluation, stays as it was.
+        network: Any module, on any device. Its own mode, training or evaluation, stays as it was.
         image: The sizes of one image without the batch, (channels, height, width); (3, 224, 224) by default,
-            whatever the network; for efficientnet_b7 pass (3, 600, 600). For a network that takes something else,
-            pass the sizes of that, such as (channels, frames, height, width) for a video; for a network with several
+            whatever the network; for efficientnet_b7 pass (3, 600, 600). For a network that takes other inputs,
+            pass their sizes, such as (channels, frames, height, width) for a video; for a network with several
             inputs, a tuple with the sizes of each. Sizes may also be a list, a torch.Size or a one-dimensional array.
         training: Whether the network runs as in training, where the ledger of `googlenet_aux`, for example, counts
             its auxiliary heads too; by default it runs as in evaluation.
@@ -53,7 +53,7 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
             and have not seen one, it was made by torch.jit or torch.export, or it returns a set or an iterator.
         RuntimeError: The network decides by the numbers in a tensor, as in ``if x.sum() > 0`` or ``x.item()``,
             and there are none on the meta device.
-        RuntimeError: The image does not fit a layer whose shapes torch alone knows, such as GroupNorm, PReLU or
+        RuntimeError: The image does not fit a layer whose shapes torch alone knows, such as GroupNorm or
             PixelShuffle. The error is torch's own.
         Exception: Any other error of the network's own is raised as it is.
 

@@ -44,7 +44,7 @@ OPTIMIZERS = {"sgd": (0, 0), "momentum": (1, 0), "adam": (2, 1), "adamw": (2, 1)
 class Step:
     """One layer, or one operation outside of layers, for the whole batch.
 
-    `held` and `kept` are of all activations together, not of this step's own.
+    `held` and `kept` cover all activations, not just this step's.
     """
 
     layer: str  #: The path of the module in the network, such as ``"stages.0.1.residual.0.0"``.
@@ -239,7 +239,7 @@ def memory(
     need while they run. A training step can therefore peak above the total.
 
     Args:
-        network: Any module. Its own mode, training or evaluation, stays as it was.
+        network: Any module, on any device. Its own mode, training or evaluation, stays as it was.
         image: The sizes of one image without the batch, (channels, height, width), or of whatever else
             `casestudies.ledger` takes; (3, 224, 224) by default, whatever the network.
         batch: The number of images; 1 by default.

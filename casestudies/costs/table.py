@@ -57,17 +57,19 @@ class Row:
 
     *Detail.* The detail of a convolution or a pool is its kernel (height x width), then a slash and the stride along
     the height, then the groups. The stride is left out if it is the usual one: 1 for a convolution, the kernel for a
-    pool. Padding and dilation are not shown.
+    pool. A different stride along the width is not shown, and neither are padding and dilation.
 
-    *Activations.* A layer counts the elements in its outputs, and an operation outside of layers those in its first
-    output; dropout in training counts its output and not its mask. Nothing counts if all operations return views or
-    write in place, as in Flatten, ReLU(inplace=True) and dropout in evaluation. Dropout(inplace=True) in training and
-    RReLU(inplace=True) make tensors on the way, and so have a count.
+    *Activations.* For a layer, all elements of its outputs count; for an operation outside a layer, only those of its
+    first output; for dropout in training, its output and not its mask. The count is 0 if all operations return views
+    or write in place, as in Flatten, ReLU(inplace=True) and dropout in evaluation. Dropout(inplace=True) in training
+    and RReLU(inplace=True) create intermediate tensors, and so are counted.
 
     *The whole image.* After some operations, such as global pooling or a GroupNorm, each position sees the whole
-    image. From there on the receptive field no longer grows, and the jump stays what the first such operation makes
-    it, the side of the grid before it times the jump there. A convolution that covers its whole input leaves the jump
-    as it was.
+    image. From there on the receptive field no longer grows. Along that path the jump stays what the operation made
+    it, the side of the grid before it times the jump there. Where the result is combined with a larger grid, as in
+    the gates of EfficientNet, the jump is again that of the larger grid. A convolution that covers its whole input
+    leaves
+    the jump as it was.
     """
 
     layer: str  #: The path of the module in the network, such as ``"stages.0.1.residual.0.0"``.
@@ -84,7 +86,7 @@ class Row:
     #: and width differ. It is None if no rule says what an operation sees.
     receptive_field: int | None
     #: The mean distance, in pixels of the image, between neighbouring output pixels, the larger of height and width;
-    #: None if it is not a whole number.
+    #: None if it is unknown, differs between the paths that meet, or is not a whole number.
     jump: int | None
 
     @property

@@ -291,7 +291,7 @@ class Value(Message):
     #: - ``"tensor"``, ``"bool"``, ``"int"``, ``"float"``: the tensor or number itself.
     #: - ``"str"``: the first 900 characters, with blanks for line breaks and tabs, and ``" ..."`` at the end if there
     #:   are more.
-    #: - ``"tuple"``, ``"list"``: the first 1000 items, a list of objects of this class.
+    #: - ``"tuple"``, ``"list"``: the items, a list of objects of this class.
     value: Any
     #: The name of the class, such as ``"Tensor"`` or ``"numpy.int64"``.
     type: Name
@@ -931,7 +931,7 @@ def _read_value(raw: Any, body: _Body, depth: int, room: list[int]) -> Value:
     if kind == "tensor":
         content = body.tensor(content)
     elif kind in ("tuple", "list"):
-        if type(content) is not list or len(content) > 1000:
+        if type(content) is not list or len(content) > VALUES:
             raise Malformed("a list is missing or too long")
         content = [_read_value(item, body, depth + 1, room) for item in content]
     elif kind == "str":

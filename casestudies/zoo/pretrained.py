@@ -179,7 +179,7 @@ def preprocess(image: PIL.Image.Image | str | Path, name: str) -> Tensor:
     The image is rotated according to its EXIF data, in which a camera notes how it was held, and converted to RGB.
     The shorter side is resized, a square is cut from the middle, and the channels are normalised, with the sizes,
     mean and deviation that belong to the network's weights. Pillow's conversion to RGB drops the alpha channel of a
-    transparent image, and clips numbers of more than 8 bits (modes I, I;16 and F) at 255: scale those first.
+    transparent image, and clips other numbers (modes I, I;16 and F) to 0 to 255: scale those first.
 
     Args:
         image: The path of an image file, or an image of Pillow.
@@ -187,7 +187,7 @@ def preprocess(image: PIL.Image.Image | str | Path, name: str) -> Tensor:
 
     Returns:
         A tensor of shape (1, 3, crop, crop) in float32, where crop is the side of the square in pixels, such as
-        224. It is the side with which the weights were measured: 288 for efficientnet_b2, where the paper has 260.
+        224. It is the side at which the weights were evaluated: 288 for efficientnet_b2, where the paper has 260.
 
     Raises:
         TypeError: `image` is neither a path nor an image of Pillow, or `name` is not a string.

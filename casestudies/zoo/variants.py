@@ -69,8 +69,9 @@ class Variant:
         except Exception as error:
             if not options or any(f"{name} is " in str(error) for name in options):
                 raise
+            said = "it does not take them" if "multiple values for" in str(error) else error
             raise ValueError(
-                f"options are {options!r}, with which {self.name} cannot be built: {error}"
+                f"options are {options!r}, with which {self.name} cannot be built: {said}"
             ) from error
         channels = {"in_channels": self.image[0], **self.options, **options}["in_channels"]
         network.register_forward_pre_hook(partial(_check_images, self.name, channels))

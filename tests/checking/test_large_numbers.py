@@ -124,3 +124,7 @@ def test_a_right_block_need_not_be_made_for_them(
 
     assert check("example/bounded", right, seed=1).passed
     assert not check("example/bounded", Twice, seed=1).points
+
+
+def test_all_items_of_a_long_list_are_compared() -> None:
+    assert len(encode(list(range(1001))).value) == 1001
