@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from casestudies.checking.arguments import Made, OtherDefaults, made_with, other_defaults, so_it_is, written
+from casestudies.checking.by_hand import as_layers, idle_numbers
 from casestudies.checking.common import Common
 from casestudies.checking.compare import (
     LEAST_ROUNDING,
@@ -232,12 +233,14 @@ class Observation:
     recorded: dict[bool, Graph | Stopped | None] = field(
         default_factory=dict
     )  # in training or not, where asked
+    by_hand: bool = False  # whether layers were found in what is recorded that no single operation is
     matched: dict[tuple[int, int], Again] = field(default_factory=dict)
     nearest: float = inf  # how far it is from the reference in evaluation mode, at best
     alike: float = 0.0  # which share of the reference's numbers it gives there, at best
     unsound: bool = False  # the reference itself gives something with these values that is no number
     regrouped: bool = False  # its slots are others than what it keeps, which its state holds as well
     kept: list[Slot] | None = None  # where they are others: those that it keeps
+    idle: str = ""  # which of its numbers change nothing, where that was asked
     certain: bool = False  # that it is wrong, whichever of its weights stands for which
     common: Common = field(default_factory=Common)  # of candidates that are run with its weights
     # Asks, once, whether its operations read its weights as they are kept: see `layouts`.
@@ -1376,14 +1379,19 @@ def _wrong_in_any_layout(
         for index, seen in enumerate(seen_again)
         if found[index].keys() == {"parameters"} and _as_many_numbers(seen, factory)
     ]
-    if not any(_differs_with_equal_numbers(subject, observations[index], factory) for index in doubtful):
+    idle = {index: _idle_numbers(subject, observations[index], factory) for index in doubtful[:1]}
+    if not any(idle.values()) and not any(
+        _differs_with_equal_numbers(subject, observations[index], factory) for index in doubtful
+    ):
         return
     for index in doubtful:
+        observations[index].idle = idle.get(index, "")
         # Wrong in one case: that the others are wrong as well, their points hang on.
         view, difference = _nearest_view(seen_again[index], factory) or (seen_again[index], found[index])
         seen_again[index] = replace(view, certain=True)
         if "parameters" in difference:
-            difference = {"parameters": f"{IN_ANY_LAYOUT} {difference['parameters']}".strip()}
+            reason = next(filter(None, idle.values()), IN_ANY_LAYOUT)
+            difference = {"parameters": f"{reason} {difference['parameters']}".strip()}
         found[index] = difference
 
 
@@ -1501,6 +1509,29 @@ def _far_out(value: Tensor, rights: Sequence[Tensor]) -> bool:
     mean = total / len(some)
     least = tolerance_of(value) * float(mean.abs().max()) * mean.numel() ** 0.5
     return float((value.double() - mean).norm()) > FAR_OUT * own + least
+
+
+def _idle_numbers(subject: Subject, seen: Observation, factory: Callable[..., nn.Module]) -> str:
+    """Which numbers in the parameters of a block change nothing in what it gives, where all of the reference's do
+    something: so it is wrong, whichever of its parameters stands for which."""
+    graph = recorded(subject, factory, seen, training=False)
+    if seen.large or not isinstance(graph, Graph) or any(op.random for op in graph.ops):
+        return ""
+    if not confirmed(
+        Traced(graph, asked(seen.evaluation), False), carried_out(graph, _given_to(seen), seen.state)
+    ):
+        return ""
+    right = idle_numbers(right_recording(factory, seen.case, False))
+    for name, (idle, of) in (_if_sound(idle_numbers, graph) or {}).items() if right == {} else ():
+        return (
+            f"What the block gives does not depend on {idle} of the {of} numbers in its parameter "
+            f"{named(name)}."
+        )
+    return ""
+
+
+def _given_to(seen: Observation) -> list[Tensor]:
+    return seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
 
 
 def _right_where_unmoved(
@@ -1662,8 +1693,12 @@ def _keep_recording(
     if not isinstance(last, messages.Recorded):
         seen.recorded[training] = None
         return
-    graph = _if_sound(read, last, right_recording(factory, seen.case, training))
-    failed = last.failed
+    right = right_recording(factory, seen.case, training)
+    graph, failed = _if_sound(read, last, right), last.failed
+    # Where axes are to be moved, a product between two moves is what is asked for, and not written by hand.
+    if graph is not None and failed is None and all(each.kind != "permute" for each in layers_asked(right)):
+        plain, graph = graph, _if_sound(as_layers, graph) or graph
+        seen.by_hand |= graph is not plain
     seen.recorded[training] = graph if failed is None or graph is None else Stopped(graph, failed)
 
 
@@ -2758,7 +2793,9 @@ def _explain(
     """Names the mistakes and shows what differs; whether anything was found."""
     reference = part.reference
     assert isinstance(reference, Reference)
-    shown = confirmed_differences(subject, factory, observations, differences, report)
+    # Of a layer whose numbers are in part another one's, the smallest edit says something else.
+    idle = any(seen.idle for seen in observations)
+    shown = [] if idle else confirmed_differences(subject, factory, observations, differences, report)
     failed = next((seen.failed for seen in observations if seen.failed), None)
     explanation = Explanation([])
     if any(compared):  # else nobody but the reference does the same with given weights
@@ -2772,6 +2809,10 @@ def _explain(
     elif not shown:
         k = next(k for k, difference in enumerate(differences) if difference)
         report.place = _first_difference(subject, factory, observations[k], differences[k], reference.name)
+        if idle:
+            report.place = next(
+                f"{seen.case.describe(reference.name)}: {seen.idle}" for seen in observations if seen.idle
+            )
         report.summary = "" if explanation.named else report.place
     other = None if explanation.named else defaults_of(factory, observations, differences)
     if other:  # which says all, and in which cases
@@ -2804,6 +2845,14 @@ def _tell_what_is_known(
         case = next(((seen, found[facet]) for seen, found in wrong if facet in found), None)
         if case is not None:
             _tell(report, case[0].case.describe(name), case[1])
+    for seen, found in wrong if not any("evaluation" in found for _, found in wrong) else ():
+        if rule := found.get("statistics", "").removeprefix(OTHER_STATISTICS).strip():
+            _tell(report, seen.case.describe(name), rule)
+            break
+    for seen, _ in wrong:
+        if seen.idle:
+            _tell(report, seen.case.describe(name), seen.idle)
+            break
     for seen, _ in wrong:
         if unused := _never_used(seen):
             _tell(report, seen.case.describe(name), f"What forward never uses: {unused}.")
@@ -3857,7 +3906,10 @@ def right_recording(factory: Callable[..., nn.Module], case: Case, training: boo
 
 
 def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Observation) -> str:
-    """Runs both once more, watching what enters and leaves each layer with parameters."""
+    """Runs both once more, watching what enters and leaves each layer with parameters. One that is written by hand
+    reads its parameters somewhere on the way, where nothing says what enters it."""
+    if seen.by_hand:
+        return ""
     module = build(factory, seen.case)
     matching = next(iter(seen.matchings(plan_asked(factory, seen.case).slots)), None)
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]

@@ -884,7 +884,7 @@ def _product(layer: Layer) -> tuple[Any, ...] | None:
             return None
     elif layer.kind != "linear layer":
         return None
-    return get("in"), get("out"), bool(get("bias")), get("weights"), get("gradient")
+    return get("in"), get("out"), bool(get("bias")), get("bias counts"), get("weights"), get("gradient")
 
 
 def _change(one: Layer, other: Layer) -> float:
@@ -986,11 +986,19 @@ def words(layer: Layer) -> str:
         ]
     else:
         name = f"torch's {layer.kind}"
-    if get("weights"):
-        said.append(UNREGISTERED if get("weights") == UNREGISTERED else f"weights {get('weights')}")
-    if get("gradient"):
+    return ", ".join([name, *said, *_said_of_any(layer)])
+
+
+def _said_of_any(layer: Layer) -> list[str]:
+    """What may be said of a layer of any kind."""
+    weights, counted, said = layer.setting("weights"), layer.setting("bias counts"), []
+    if weights:
+        said.append(UNREGISTERED if weights == UNREGISTERED else f"weights {weights}")
+    if counted:
+        said.append(f"bias counted {counted:.4g} times")
+    if layer.setting("gradient"):
         said.append("without gradient")
-    return ", ".join([name, *said])
+    return said
 
 
 def _name_of_parameter(layer: Layer) -> str:
@@ -1198,6 +1206,8 @@ def _clause(name: str, asked: Any, yours: Any) -> str:
         return f"takes {_taken(yours)} instead of {_taken(asked)}"
     if name == "along":
         return f"lies along {yours or 'the channels'} instead of {asked or 'the channels'}"
+    if name == "bias counts":
+        return f"adds its bias {yours or 1:.4g} times instead of once"
     if name == "over":
         return f"runs over {_over(yours)} instead of {_over(asked)}"
     return f"has {_show(name, yours)} instead of {_show(name, asked)}"

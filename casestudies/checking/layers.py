@@ -277,12 +277,22 @@ class _Normal:
             return UNREGISTERED if self.graph.values[argument.value].requires_grad else "constant"
         if op is None:
             return None
-        cut = cut or op.name in CUTS
+        cut = cut or op.name in CUTS or op.name == "index_select"
         inner = next(
             (w for each in op.reads if (w := self._weight(Ref(each), depth + 1, cut)) is not None), "constant"
         )
-        if op.name in VIEWS | CUTS | {"t", "permute", "transpose", "cat", "stack"}:
+        if op.name in VIEWS | CUTS | {"t", "permute", "transpose", "cat", "stack", "index_select"}:
             return inner
+        times = op.setting("repeats")
+        if (
+            op.name == "repeat"
+            and isinstance(times, tuple)
+            and len(times) == 4
+            and set(times[1:]) == {1} != {times[0]}
+        ):
+            return ", ".join(filter(None, (inner, "the same for each channel")))
+        if op.name == "mul" and isinstance(factor := op.setting("other"), (int, float)):
+            return ", ".join(filter(None, (inner, f"multiplied by {factor:.4g}")))
         return ", ".join(filter(None, (inner, f"changed first ({op.name})")))
 
     # ------------------------------------------------------------------------------------------ an operation
@@ -567,11 +577,21 @@ class _Normal:
                 size = self.graph.values[get(key).value].numel
                 if before.setting("bias") is False and size == before.setting("out"):
                     settings = tuple((n, True if n == "bias" else v) for n, v in before.settings)
-                    return self._put(before.kind, settings, before.reads, out)
+                    times = self._factor(get(key).value)
+                    counts = (("bias counts", times),) if times != 1 else ()
+                    return self._put(before.kind, (*settings, *counts), before.reads, out)
                 changed = ("weights", _of_a_summand(weight))
                 along = ("along", self._along(get(key).value, out))
                 return self._put("parameter", (("how", "added"), ("size", size), changed, along), reads, out)
         return False
+
+    def _factor(self, value: int) -> float:
+        """The number that a parameter was multiplied by."""
+        op = self.graph.maker.get(value)
+        while op is not None and op.name in VIEWS:
+            op = self.graph.maker.get(op.reads[0])
+        factor = op.setting("other") if op is not None and op.name == "mul" else 1.0
+        return float(factor) if isinstance(factor, (int, float)) else 1.0
 
     def _along(self, value: int, out: int) -> str | None:
         """Along which axis of an image a parameter lies that is added to it or multiplied by it, where that is not
@@ -1005,6 +1025,9 @@ class _Normal:
 
     def _permute(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         before, dims = self.found[reads[0]], tuple(get("dims"))
+        if dims == tuple(range(len(dims))):
+            self.at[out] = reads[0]
+            return True
         if before.kind != "permute" or before.shape != self.graph.values[op.reads[0]].shape:
             return False
         # Axes that are moved twice are moved once, or not at all.

@@ -29,6 +29,7 @@ NEAR = 1e-7
 STEPS = {
     "subsampling",
     "choice of channels",
+    "zero channels",
     "sum",
     "concatenation",
     "scale",

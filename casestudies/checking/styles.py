@@ -126,21 +126,28 @@ def _mean_behind(ours: Layers, theirs: Layers) -> Layers:
         if not layer.reads or not _is_product(layer):
             continue
         pool = layer.reads[0]
-        fits = theirs[pool].kind == mean and read[pool] == 1 and pool + 1 == place
+        scales: list[Layer] = []
+        if theirs[pool].kind == "scale" and read[pool] == 1:  # as well before the product as behind the mean
+            scales, pool = [theirs[pool]], theirs[pool].reads[0]
+        fits = theirs[pool].kind == mean and read[pool] == 1 and pool + len(scales) + 1 == place
         if not fits or (layer.setting("in"), layer.setting("out")) not in wanted or layer.setting("gradient"):
             continue
         like = next(
             each for each in ours if _is_product(each) and each.setting("out") == layer.setting("out")
         )
         settings = dict(like.settings) | {
-            name: value for name, value in layer.settings if name in ("in", "out", "bias", "weights")
+            name: value
+            for name, value in layer.settings
+            if name in ("in", "out", "bias", "weights", "bias counts")
         }
+        source = theirs[pool].reads
+        scales = [replace(each, reads=source, value=OF_NO_LAYER) for each in scales]
         product = replace(
-            layer, kind=like.kind, settings=tuple(settings.items()), reads=theirs[pool].reads,
+            layer, kind=like.kind, settings=tuple(settings.items()), reads=(pool,) if scales else source,
             value=OF_NO_LAYER, written=like.written,
         )  # fmt: skip
-        behind = replace(theirs[pool], reads=(pool,), value=layer.value, shape=layer.shape)
-        return _put_in(theirs, pool, place, [product, behind])
+        behind = replace(theirs[pool], reads=(pool + len(scales),), value=layer.value, shape=layer.shape)
+        return _put_in(theirs, pool, place, [*scales, product, behind])
     return theirs
 
 
@@ -165,6 +172,8 @@ def _over_the_image(ours: Layers, theirs: Layers) -> Layers:
         if like is not None:
             own = {"in": shape[1], "out": layer.setting("out"), "bias": layer.setting("bias")}
             settings = tuple((name, own.get(name, value)) for name, value in like.settings)
-            settings += tuple(each for each in layer.settings if each[0] in ("weights", "gradient"))
+            settings += tuple(
+                each for each in layer.settings if each[0] in ("weights", "gradient", "bias counts")
+            )
             found[place] = replace(layer, kind="convolution", settings=settings)
     return tuple(found)
