@@ -37,6 +37,7 @@ PICTURES_COUNT = 50
 PICTURE_SIDE = 10_000  # pixels
 PICTURE_PIXELS = 40_000_000
 SVG_CHARACTERS = 1_000_000
+STEPS = 3_000_000  # of the Markdown of a notebook: some seconds
 DEPTH = 64  # of tags within tags
 QUOTE_DEPTH = 30  # of quotes and lists within each other
 
@@ -124,6 +125,7 @@ class Pictures:
     files: dict[str, bytes] = field(default_factory=dict)  # that came along with the notebook
     bytes_left: int = PICTURES_BYTES
     count_left: int = PICTURES_COUNT
+    steps_left: int = STEPS  # of all its Markdown
     uris: list[str] = field(
         default_factory=list
     )  # long data URIs, taken out of the text while it is rendered
@@ -922,8 +924,9 @@ def render_markdown(source: str, pictures: Pictures | None = None) -> tuple[str,
     if len(source) > TEXT_CHARACTERS:
         notes.append(f"only the first {TEXT_CHARACTERS:,} of {len(source):,} characters of a text are shown")
         source = source[:TEXT_CHARACTERS]
+    env = {"steps": min(20_000 + 60 * len(source), pictures.steps_left)}
+    given = env["steps"]
     try:
-        env = {"steps": 20_000 + 60 * len(source)}
         rendered = _markdown().render(source, env)
         if len(rendered) > 4 * HTML_CHARACTERS:
             raise TooMuch("its Markdown becomes too long")
@@ -934,6 +937,8 @@ def render_markdown(source: str, pictures: Pictures | None = None) -> tuple[str,
         notes.append(f"a text is shown as it was typed: {why}")
     except Exception as error:  # a fault in a renderer is no reason to lose a text
         notes.append(f"a text is shown as it was typed: it could not be rendered ({type(error).__name__})")
+    finally:
+        pictures.steps_left -= given - max(0, env["steps"])
     return preformatted(_put_back(source, pictures, 0)), notes
 
 

@@ -800,3 +800,18 @@ def test_any_notebook_is_rebuilt_or_named_corrupt(assignment, tree, encoding):
         c.id for c in assignment.cells
     ]
     json.dumps([notebook, notes]).encode()
+
+
+def test_the_markdown_of_a_notebook_has_one_bound_of_steps():
+    pictures, said = Pictures(), []
+    for _ in range(20):
+        page, notes = render_markdown("[x]: /u\n" * 2000 + "the end", pictures)
+        assert "the end" in page
+        said += notes
+    assert pictures.steps_left <= 0 and any("too many steps" in note for note in said)
+
+
+def test_a_notebook_that_nobody_sees_is_not_rendered(assignment, monkeypatch):
+    monkeypatch.setattr("casestudies.grading.intake.render_markdown", None)
+    read = read_notebook(json.dumps({"cells": [{"cell_type": "markdown", "source": "*a*"}]}).encode())
+    assert any("*a*" in cell.source for cell in rebuild(read, assignment, rendered=False)[0].cells)
