@@ -16,6 +16,7 @@ import html
 import io
 import math
 import re
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ PICTURES_COUNT = 50
 PICTURE_SIDE = 10_000  # pixels
 PICTURE_PIXELS = 40_000_000
 SVG_CHARACTERS = 1_000_000
+FORMULAS = 1000  # of a notebook's texts that are typeset, and their length
+FORMULA_CHARACTERS = 100_000
 STEPS = 3_000_000  # of the Markdown of a notebook: some seconds
 DEPTH = 64  # of tags within tags
 QUOTE_DEPTH = 30  # of quotes and lists within each other
@@ -125,6 +128,8 @@ class Pictures:
     files: dict[str, bytes] = field(default_factory=dict)  # that came along with the notebook
     bytes_left: int = PICTURES_BYTES
     count_left: int = PICTURES_COUNT
+    formulas_left: int = FORMULAS
+    formula_characters_left: int = FORMULA_CHARACTERS
     steps_left: int = STEPS  # of all its Markdown
     uris: list[str] = field(
         default_factory=list
@@ -558,7 +563,16 @@ _CONTROLS |= {0x2028: "\n", 0x2029: "\n"}
 def plain(text: str) -> str:
     """Text for a page: no control characters, no lone surrogates, no characters that turn the direction."""
     text = text.replace("\r\n", "\n").encode("utf-8", "replace").decode()
-    return text.translate(_CONTROLS)
+    text = text.translate(_CONTROLS)
+    return text if text.isascii() else _marks().sub("\\1\ufffd", text)
+
+
+@cache
+def _marks() -> re.Pattern[str]:
+    """More marks on one letter than any script has: thousands of them keep a browser busy for minutes."""
+    marks = "".join(chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M")
+    marks += "\u200c\u200d"
+    return re.compile(f"([{re.escape(marks)}]{{8}})[{re.escape(marks)}]+")
 
 
 def text_html(text: str) -> str:
@@ -956,9 +970,17 @@ def _clean_rendered(rendered: str, pictures: Pictures) -> tuple[str, list[str]]:
 
     def show(found: re.Match[str]) -> str:
         # nh3 leaves the marks alone; in an attribute, such as the text for a picture, they stand for nothing.
-        return _math_html(html.unescape(formulas[int(found[1])]))
+        formula = html.unescape(formulas[int(found[1])])
+        pictures.formulas_left -= 1
+        pictures.formula_characters_left -= len(formula)
+        if min(pictures.formulas_left, pictures.formula_characters_left) >= 0:
+            return _math_html(formula)
+        return f"<code>{_math_html(formula)}</code>"  # in which nothing is typeset
 
-    return tame_math(re.sub("\ue000([0-9]{1,6})\ue001", show, cleaned)), notes
+    shown = re.sub("\ue000([0-9]{1,6})\ue001", show, cleaned)
+    if min(pictures.formulas_left, pictures.formula_characters_left) < 0 and formulas:
+        notes.append("some formulas are shown as they were typed: there are too many of them")
+    return tame_math(shown), notes
 
 
 def preformatted(text: str) -> str:

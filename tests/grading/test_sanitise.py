@@ -815,3 +815,16 @@ def test_a_notebook_that_nobody_sees_is_not_rendered(assignment, monkeypatch):
     monkeypatch.setattr("casestudies.grading.intake.render_markdown", None)
     read = read_notebook(json.dumps({"cells": [{"cell_type": "markdown", "source": "*a*"}]}).encode())
     assert any("*a*" in cell.source for cell in rebuild(read, assignment, rendered=False)[0].cells)
+
+
+def test_a_letter_has_no_more_marks_than_a_script_puts_on_it():
+    page = render_markdown("Z a" + "\u0301" * 90_000 + " x")[0]
+    assert len(page) < 100 and "\ufffd x" in page
+    for text in ("\u1ec7 \u0e01\u0e35\u0e48", "\U0001f469\u200d\U0001f469\u200d\U0001f467", "a\u0301\u0302"):
+        assert text in render_markdown(text)[0]
+
+
+def test_a_notebook_has_so_many_formulas_and_no_more():
+    page, notes = render_markdown("$x$ " * 5000)
+    assert page.count("<code>$x$</code>") == 4000 and page.count("$x$") == 5000
+    assert any("formulas" in note for note in notes)
