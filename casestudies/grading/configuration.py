@@ -207,7 +207,7 @@ def _formgrader_exporter(course: Path | None) -> type:
     from nbconvert.exporters import HTMLExporter
 
     from casestudies.grading.comments import RESOLVE, offer
-    from casestudies.grading.pages import formgrader_page
+    from casestudies.grading.pages import formgrader_page, highlighter
 
     class FormgraderPage(HTMLExporter):
         """A page of the formgrader: nbgrader's, which asks no other host."""
@@ -216,6 +216,7 @@ def _formgrader_exporter(course: Path | None) -> type:
         def from_notebook_node(  # type: ignore[override]
             self, nb: Any, resources: Any = None, **kw: Any
         ) -> tuple[str, Any]:
+            self.filters = {**self.filters, "highlight_code": highlighter()}
             page, resources = super().from_notebook_node(nb, resources, **kw)
             offered = offer(course, str((resources or {}).get("assignment_id", ""))) if course else ""
             return formgrader_page(page, RESOLVE + offered), resources

@@ -140,7 +140,7 @@ def _rebuilt(data: bytes, assignment: Assignment) -> tuple[list[HandedCell], Not
         read = read_notebook(data)
     except Corrupt:
         return None
-    notebook, _, missing = rebuild(read, assignment)
+    notebook, _, missing = rebuild(read, assignment, rendered=False)
     return read, notebook, missing
 
 

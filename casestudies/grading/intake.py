@@ -436,7 +436,8 @@ def _assignment_of(names: list[str]) -> str:
 class _Texts:
     """Shows what students write as text, as long as there is room for it; what was left out goes to the notes."""
 
-    def __init__(self, files: dict[str, bytes], notes: list[str]) -> None:
+    def __init__(self, files: dict[str, bytes], notes: list[str], rendered: bool = True) -> None:
+        self.rendered = rendered
         self.pictures, self.notes, self.left = Pictures(files=files), notes, SHOWN_CHARACTERS
 
     def with_pictures(self, cell: HandedCell, source: str) -> str:
@@ -447,6 +448,8 @@ class _Texts:
     def shown(self, cell: HandedCell) -> str:
         """A student's text as HTML."""
         source = cell.source
+        if not self.rendered:
+            return one_line(preformatted(source[:TEXT_CHARACTERS]))
         self.left -= len(source)
         if self.left < 0:
             self.notes.append("not all text is shown: there is too much of it")
@@ -593,20 +596,21 @@ def rebuild(
     assignment: Assignment,
     files: dict[str, bytes] | None = None,
     nothing: bool = False,
+    rendered: bool = True,
 ) -> tuple[NotebookNode, list[str], set[str]]:
     """The notebook to grade, notes on what was repaired, and the ids of the student's cells that are missing.
 
     Instructor's cells stand in the instructor's order, with the instructor's text unless students write it;
     every other cell follows the instructor's cell that it followed in the submission. What students write as text
     is stored as it will be shown: safe HTML, with the pictures among its attachments and `files` in it.
-    `nothing` says that no notebook was handed in at all.
+    `nothing` says that no notebook was handed in at all. Where nobody will see the result, it need not be `rendered`.
     """
     from nbformat import v4, validate
 
     notes: list[str] = []
     _recognise(read, assignment, notes)
     places = _placed(read, assignment, notes)
-    texts = _Texts(files or {}, notes)
+    texts = _Texts(files or {}, notes, rendered)
     made = _Cells(texts)
     missing = {cell.id for cell in assignment.cells if cell.students and cell.id not in places.answer}
     made.add_others(places.after.get(None, []))

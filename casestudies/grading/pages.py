@@ -11,6 +11,7 @@ import base64
 import hashlib
 import html
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -55,8 +56,34 @@ mjx-container { max-width: 100%; max-height: 60em; contain: paint; }
 mjx-container:not([display="true"]) { display: inline-block; padding: 0.2em; margin: -0.2em; }
 mjx-container[display="true"] { overflow: auto; max-height: 60em; }
 </style>"""
+# What the lexer of the pages may be given: it takes time with the square of blank lines that follow each other, and
+# makes an element of each sign.
+LEXED_CHARACTERS = 20_000  # of one cell
+LEXED_IN_ALL = 200_000  # of one page
+LEXED_LINE = 5000
+LEXED_BLANK = 400  # white space at one place
 MATHJAX = "sphinx-mathjax-offline"  # the wheel: the extra `grading` names it
 _MATH = re.compile(r"\$|\\\(|\\\[|\\begin\{")
+
+
+def highlighter(lexer: str = "python") -> Callable[..., str]:
+    """The filter `highlight_code` of one page. What would cost the lexer or the browser too much is shown whole, and
+    in one colour."""
+    from nbconvert.filters.highlight import Highlight2HTML
+
+    highlight, left = Highlight2HTML(pygments_lexer=lexer), LEXED_IN_ALL
+
+    def shown(source: str, language: str | None = None, metadata: object = None) -> str:
+        nonlocal left
+        fits = len(source) <= min(LEXED_CHARACTERS, left)
+        fits = fits and max(map(len, source.split("\n"))) <= LEXED_LINE
+        if fits and max(map(len, re.findall(r"\s+", source)), default=0) <= LEXED_BLANK:
+            left -= len(source)
+            return str(highlight(source, language, metadata))
+        text = html.escape(source, quote=False)
+        return f'<div class=" highlight hl-{lexer}"><pre><span></span>{text}\n</pre></div>\n'
+
+    return shown
 
 
 @cache
@@ -211,4 +238,4 @@ def feedback_page(page: str) -> str:
     return head + top + ('<div class="panel-body">' + rest if rest else "")
 
 
-__all__ = ["feedback_page", "formgrader_page", "mathjax", "policy"]
+__all__ = ["feedback_page", "formgrader_page", "highlighter", "mathjax", "policy"]

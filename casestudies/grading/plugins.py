@@ -37,7 +37,7 @@ from casestudies.grading.errors import FAILED, LATE, PRESSED
 from casestudies.grading.executor import ungradable
 from casestudies.grading.intake import rebuild
 from casestudies.grading.lateness import write_times
-from casestudies.grading.pages import NO_RESPONSE, feedback_page
+from casestudies.grading.pages import NO_RESPONSE, feedback_page, highlighter
 from casestudies.grading.pools import ATTEMPTS, Nursery, Result, Worker, again, alone_at_last
 from casestudies.grading.records import (
     ABSENT,
@@ -319,6 +319,7 @@ class FeedbackPage(HTMLExporter):
     def from_notebook_node(  # type: ignore[override]
         self, nb: NotebookNode, resources: Any = None, **kw: Any
     ) -> tuple[str, Any]:
+        self.filters = {**self.filters, "highlight_code": highlighter()}
         page, resources = super().from_notebook_node(nb, resources, **kw)
         with language.speaking((resources or {}).get("language", language.language())):
             return feedback_page(page), resources

@@ -14,7 +14,9 @@ import base64
 import binascii
 import html
 import io
+import math
 import re
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -36,7 +38,9 @@ PICTURES_COUNT = 50
 PICTURE_SIDE = 10_000  # pixels
 PICTURE_PIXELS = 40_000_000
 SVG_CHARACTERS = 1_000_000
-SVG_DRAWN = 200_000  # elements that a drawing draws, each as often as it is used
+FORMULAS = 1000  # of a notebook's texts that are typeset, and their length
+FORMULA_CHARACTERS = 100_000
+STEPS = 3_000_000  # of the Markdown of a notebook: some seconds
 DEPTH = 64  # of tags within tags
 QUOTE_DEPTH = 30  # of quotes and lists within each other
 
@@ -124,6 +128,9 @@ class Pictures:
     files: dict[str, bytes] = field(default_factory=dict)  # that came along with the notebook
     bytes_left: int = PICTURES_BYTES
     count_left: int = PICTURES_COUNT
+    formulas_left: int = FORMULAS
+    formula_characters_left: int = FORMULA_CHARACTERS
+    steps_left: int = STEPS  # of all its Markdown
     uris: list[str] = field(
         default_factory=list
     )  # long data URIs, taken out of the text while it is rendered
@@ -190,75 +197,217 @@ class Pictures:
 
 # --------------------------------------------------------------------------- SVG
 
-_SVG_TAGS = set(
-    "svg g path rect circle ellipse line polyline polygon text tspan textPath defs use symbol marker clipPath mask "
-    "pattern linearGradient radialGradient stop title desc style".split()
-)
+# What Matplotlib, Plotly and Graphviz write into a plot. A drawing that holds anything else is left out as a whole:
+# a plot without a part of it would be another plot, and what is not in these tables has no limit here.
 _SVG_NAMESPACE = "http://www.w3.org/2000/svg"
-_SVG_VALUE = re.compile(r"(?i)(?:url\s*\(\s*(?!['\"]?#)|@import|expression\s*\(|javascript:|\\)")
-_SVG_LOCAL = re.compile(r"#[\w.:-]{1,100}")
-_SVG_NUMBER = re.compile(r"[0-9]+")
-_SVG_USED = re.compile(r"""(?i)url\s*\(\s*['"]?#([^'")\s]*)""")
+_SVG_SHAPES = set("path rect circle ellipse line polyline polygon".split())
+_SVG_TAGS = _SVG_SHAPES | set(
+    "svg g defs use image text tspan clipPath linearGradient stop style title desc".split()
+)
+_N = r"[-+]?(?:[0-9]{1,6}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:e-[0-9]{1,2})?"
+_LENGTH = rf"{_N}(?:px|pt|em)?"
+_NUMBERS = rf"{_N}(?:[\s,]+{_N}){{0,20}}"
+_COLOUR = r"#[0-9A-Fa-f]{3,8}|[A-Za-z]{1,30}|(?:rgb|hsl)a?\([\s,%0-9.]{1,60}\)"
+_WORDS = r"[\w-]{1,30}(?: [\w-]{1,30}){0,5}"
+_FONTS = r"[\w\s,.'\"%-]{1,400}"
+_REFERENCE = r"none|url\(['\"]?#([\w.:-]{1,100})['\"]?\)"
+_SVG_PROPERTIES: dict[str, str] = {
+    **dict.fromkeys(
+        "fill stroke".split(), f"{_COLOUR}|{_REFERENCE}"
+    ),  # to a gradient: there is no other paint
+    **dict.fromkeys("color background background-color stop-color".split(), _COLOUR),
+    **dict.fromkeys(
+        "opacity fill-opacity stroke-opacity stop-opacity stroke-miterlimit line-height".split(), _N
+    ),
+    **dict.fromkeys("stroke-width stroke-dashoffset".split(), rf"{_N}(?:px|pt)?"),
+    "stroke-dasharray": rf"none|{_N}(?:px)?(?:[\s,]+{_N}(?:px)?){{0,20}}",
+    "clip-path": _REFERENCE,
+    "font-size": rf"{_N}(?:px|pt)?",
+    "font-family": _FONTS,
+    "font": rf"(?:[a-z0-9-]{{1,20}} ){{0,4}}[0-9]{{1,3}}(?:\.[0-9]{{1,9}})?(?:px|pt)\s{_FONTS}",
+    **dict.fromkeys(
+        "fill-rule clip-rule stroke-linecap stroke-linejoin text-anchor dominant-baseline font-style font-weight "
+        "font-variant font-stretch shape-rendering text-rendering image-rendering vector-effect visibility display "
+        "white-space text-decoration text-transform pointer-events cursor overflow user-select".split(),
+        _WORDS,
+    ),
+}
+_SVG_ATTRIBUTES: dict[str, str] = {
+    **_SVG_PROPERTIES,
+    **dict.fromkeys(["dx", "dy"], _LENGTH),
+    # Without a unit that is larger than one of the drawing's.
+    **dict.fromkeys("x y width height cx cy r rx ry x1 y1 x2 y2".split(), rf"{_N}(?:px|pt)?"),
+    "offset": rf"{_N}%?",
+    "d": r"[MmLlHhVvCcSsQqTtAaZz0-9e+.,\s-]*",
+    "points": r"[0-9e+.,\s-]*",
+    "viewBox": rf"\s*{_N}(?:[\s,]+{_N}){{3}}\s*",
+    "transform": rf"\s*(?:(?:matrix|translate|scale|rotate)\s*\(\s*{_NUMBERS}\s*\)[\s,]*){{0,10}}",
+    "preserveAspectRatio": _WORDS,
+    "id": r"[^\s'\"<>&()]{1,200}",
+    "type": "text/css",
+    **dict.fromkeys(["clipPathUnits", "gradientUnits"], "userSpaceOnUse|objectBoundingBox"),
+    # Names and labels, which draw nothing.
+    **dict.fromkeys("class version role baseProfile".split(), r".{0,400}"),
+}
+_SVG_STYLE = re.compile(r"\s*\*\s*\{(?:\s*stroke-(?:linejoin|linecap):\s*[a-z]{1,20}\s*;?)*\s*\}\s*")
+_SVG_NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?")
+_SVG_SIDE = 10_000  # of the drawing, in its unit
+_SVG_FAR = 1e6  # a coordinate
+_SVG_ARGUMENTS = dict(zip("MLHVCSQTAZ", (2, 2, 1, 1, 6, 4, 4, 2, 7, 1), strict=True))
+
+
+class _Drawing:
+    """A drawing that is read and written anew, and what it may still draw: each use of a shape draws it again."""
+
+    def __init__(self) -> None:
+        self.left: dict[str, float] = {
+            "shapes": 20_000,  # and letters
+            "corners": 400_000,
+            "ink": 5000,  # length of all lines, in diagonals of the drawing
+            "dashes": 50_000,
+            "pixels": PICTURE_PIXELS,
+            "clipped": 20_000,  # corners of the shapes by which something is cut, each time
+            "layers": 100,  # groups that are drawn on their own first, to be seen through
+        }
+        self.out: list[str] = []
+        self.open_tags: list[str] = []
+        self.style: list[str] = []  # the text of a style: looked at as a whole
+        self.skipped = 0  # depth within metadata, which draw nothing
+        self.shapes: dict[
+            str, tuple[int, float, float, float]
+        ] = {}  # of each that can be used, what it costs
+        self.clips: dict[str, int] = {}  # corners of each
+        self.clipping: list[str] = []  # what is cut
+        # What the parts of an element have of it: how much longer lines get, their width, and the height of letters.
+        self.within = [(1.0, 1.0, 16.0)]
+        self.diagonal = 1.0
+
+    def spend(self, **costs: float) -> None:
+        """Raises ValueError."""
+        for name, cost in costs.items():
+            self.left[name] -= cost
+            if not self.left[name] >= 0:
+                raise ValueError("it draws more than it may")
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        space, _, tag = name.rpartition(" ")
+        if not self.open_tags and (tag != "svg" or space not in ("", _SVG_NAMESPACE)):
+            raise ValueError("it is no SVG drawing")
+        if self.skipped or tag == "metadata":
+            self.skipped += 1
+            return
+        above = self.open_tags[-1] if self.open_tags else ""
+        tag = "g" if tag == "a" else tag  # Graphviz makes a link without an address of each tooltip
+        if space not in ("", _SVG_NAMESPACE) or tag not in _SVG_TAGS or above in ("style", "title", "desc"):
+            raise ValueError(f"it holds {quoted(tag, 40)}, which plots do not need")
+        if len(self.open_tags) >= DEPTH:
+            raise ValueError("its parts are nested too deep")
+        kept = _svg_attributes(tag, attributes)
+        if tag == "svg":
+            self.measure(kept)
+        elif tag == "image":
+            self.spend(pixels=_svg_image(kept))
+        self.draw(tag, kept, above)
+        self.open_tags.append(tag)
+        written = [f'{key}="{html.escape(value)}"' for key, value in kept.items()]
+        space = f'xmlns="{_SVG_NAMESPACE}"'
+        self.out.append(f"<{' '.join([tag, *([space] if len(self.open_tags) == 1 else []), *written])}>")
+
+    def measure(self, kept: Mapping[str, str]) -> None:
+        if self.open_tags:
+            if "viewBox" in kept:
+                raise ValueError("it holds a drawing with a measure of its own")
+            return
+        sides = [_size(kept.get(side, "100")) for side in ("width", "height")]
+        if max(sides) > _SVG_SIDE:
+            raise ValueError("it is larger than it may be")
+        box = [float(each) for each in _SVG_NUMBER.findall(kept.get("viewBox", ""))]
+        self.diagonal = max(1e-6, math.hypot(*box[2:] or sides))
+
+    def draw(self, tag: str, kept: Mapping[str, str], above: str) -> None:
+        """Counts what an element draws. Raises ValueError."""
+        looks = {**kept, **_declarations(kept.get("style", ""))}
+        scale, width, letter = self.within[-1]
+        longer = _scale(kept.get("transform", ""))
+        width = _size(looks.get("stroke-width", str(width)))
+        letter = _size(looks.get("font-size", str(letter)))
+        if size := re.search(r"([0-9.]+)p[xt]", looks.get("font", "")):
+            letter = float(size[1])
+        self.within.append((scale * longer, width, letter))
+        if cut := re.fullmatch(_REFERENCE, looks.get("clip-path", "none")):
+            self.clipping.append(cut[1] or "")
+        if tag in ("svg", "g", "text") and float(looks.get("opacity", "1")) < 1:
+            self.spend(layers=1)
+        corners, length, shape = 1, 0.0, tag in _SVG_SHAPES or tag == "use"
+        if tag == "use":
+            if kept.get("href", "")[1:] not in self.shapes:
+                raise ValueError("it uses what is no shape above")
+            corners, length, more, wide = self.shapes[kept["href"][1:]]
+            longer, width = longer * more, max(width, wide)
+        elif shape:
+            corners, length = _extent(tag, kept)
+            if "id" in kept:
+                self.shapes.setdefault(kept["id"], (corners, length, longer, width))
+        inked = scale * longer * (length + width * corners) if shape else 0.0
+        self.spend(shapes=1, corners=corners, ink=inked / self.diagonal)
+        if (dashes := looks.get("stroke-dasharray", "none")) != "none":
+            if not shape:
+                raise ValueError("it holds dashes of more than one shape")
+            self.spend(dashes=length / max(1e-6, sum(map(_size, re.split(r"[\s,]+", dashes)))))
+        if tag == "clipPath":
+            if "clip-path" in looks:
+                raise ValueError("it is cut by more than one shape")
+            self.clips.setdefault(kept.get("id", ""), 0)
+            self.clip, self.cuts = kept.get("id", ""), 0
+        elif above == "clipPath":
+            self.cuts += 1
+            if tag not in _SVG_SHAPES or self.cuts > 1 or "clip-path" in looks:
+                raise ValueError("it is cut by more than one shape")
+            self.clips[self.clip] += corners if tag != "rect" else 0
+
+    def end(self, name: str) -> None:
+        if self.skipped:
+            self.skipped -= 1
+            return
+        tag = self.open_tags.pop()
+        self.within.pop()
+        if tag == "style":
+            if not _SVG_STYLE.fullmatch("".join(self.style)):
+                raise ValueError("it holds styles that plots do not need")
+            self.out.append(html.escape("".join(self.style)))
+            self.style.clear()
+        self.out.append(f"</{tag}>")
+
+    def characters(self, data: str) -> None:
+        if self.skipped or not self.open_tags:
+            return
+        if self.open_tags[-1] == "style":
+            self.style.append(data)
+            return
+        if self.open_tags[-1] in ("text", "tspan"):
+            count, (scale, width, letter) = len(data.strip()), self.within[-1]
+            self.spend(shapes=count, ink=count * scale * (10 * letter + width) / self.diagonal)
+        self.out.append(html.escape(plain(data)))
+
+    def entity(self, *_: object) -> None:
+        raise ValueError("it declares entities")
+
+    def whole(self) -> str:
+        if not self.out:
+            raise ValueError("it is empty")
+        self.spend(clipped=sum(self.clips.get(name, 0) for name in self.clipping))
+        return "".join(self.out)
 
 
 def safe_svg(text: str) -> str:
-    """An SVG drawing, written anew: shapes, text and styles; no scripts, no other documents, no entities.
-
-    Raises ValueError where it is no SVG, or larger or deeper than it may be, or draws more than it may.
-    """
+    """An SVG drawing of a plot, written anew. Raises ValueError where it is no SVG, is larger, deeper or costlier to
+    draw than it may be, or holds anything that plots do not need: the message says what."""
     if len(text) > SVG_CHARACTERS:
         raise ValueError(f"it has more than {SVG_CHARACTERS:,} characters")
-    parser = expat.ParserCreate(namespace_separator=" ")
-    out: list[str] = []
-    open_tags: list[str] = []
-    drawn: list[_Drawn] = []
-    within: list[_Drawn] = []  # the elements that are open
-    skipped = 0  # depth within an element that is left out
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal skipped
-        space, _, tag = name.rpartition(" ")
-        if skipped or space not in ("", _SVG_NAMESPACE) or tag not in _SVG_TAGS:
-            if not open_tags:
-                raise ValueError("it is no SVG drawing")
-            skipped += 1
-            return
-        if not open_tags and tag != "svg":
-            raise ValueError("it is no SVG drawing")
-        if len(open_tags) >= DEPTH:
-            raise ValueError("its parts are nested too deep")
-        open_tags.append(tag)
-        kept = dict(_svg_attributes(attributes))
-        element = _Drawn.of(kept)
-        if within:
-            within[-1].parts.append(element)
-        within.append(element)
-        drawn.append(element)
-        written = [f'{key}="{html.escape(value)}"' for key, value in kept.items()]
-        space = f'xmlns="{_SVG_NAMESPACE}"'
-        out.append(f"<{' '.join([tag, *([space] if len(open_tags) == 1 else []), *written])}>")
-
-    def end(name: str) -> None:
-        nonlocal skipped
-        if skipped:
-            skipped -= 1
-        else:
-            out.append(f"</{open_tags.pop()}>")
-            within.pop()
-
-    def characters(data: str) -> None:
-        if skipped or not open_tags:
-            return
-        if open_tags[-1] == "style" and re.search(r"(?i)url\s*\(|[@\\]|expression|javascript:", data):
-            return
-        out.append(html.escape(data))
-
-    def refuse(*_: object) -> None:
-        raise ValueError("it declares entities")
-
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler = characters
-    parser.EntityDeclHandler = refuse
+    parser, drawing = expat.ParserCreate(namespace_separator=" "), _Drawing()
+    parser.StartElementHandler, parser.EndElementHandler = drawing.start, drawing.end
+    parser.CharacterDataHandler = drawing.characters
+    parser.EntityDeclHandler = drawing.entity
     parser.buffer_text = True
     try:
         parser.Parse(
@@ -266,62 +415,111 @@ def safe_svg(text: str) -> str:
         )
     except expat.ExpatError:
         raise ValueError("it is no XML") from None
-    if not out:
-        raise ValueError("it is empty")
-    named: dict[str, _Drawn] = {}
-    for element in drawn:
-        named.setdefault(element.name, element)
-    drawn[0].weigh(named)
-    return "".join(out)
+    return drawing.whole()
 
 
-def _svg_attributes(attributes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _svg_attributes(tag: str, attributes: Mapping[str, str]) -> dict[str, str]:
+    """Those that are written. Raises ValueError where there is one that plots do not need."""
+    kept: dict[str, str] = {}
     for key, value in attributes.items():
         prefix, _, key = key.rpartition(" ")
-        if prefix and key != "href":
+        if prefix and key != "href" or key.startswith(("data-", "aria-")):
             continue
-        if key.lower().startswith("on") or not re.fullmatch(r"[A-Za-z_][\w.-]{0,60}", key):
-            continue
-        if key == "href" and not _SVG_LOCAL.fullmatch(value) or _SVG_VALUE.search(value):
-            continue
-        yield key, value
+        if key == "href":
+            fits = tag == "image" or tag == "use" and re.fullmatch(r"#[^\s'\"<>&()]{1,200}", value)
+        elif key == "style":
+            fits = all(
+                re.fullmatch(_SVG_PROPERTIES.get(name, r"none|normal|auto|inherit|initial|start"), each)
+                for name, each in _declarations(value).items()
+            )
+        else:
+            known = (
+                _SVG_ATTRIBUTES.get(key, "(?!)") if key != "preserveAspectRatio" or tag == "image" else "(?!)"
+            )
+            if tag == "svg" and key in ("width", "height"):
+                known = rf"{_N}(?:px|pt|in|cm|mm|em|%)?"
+            fits = re.fullmatch(known, value.strip())
+        if not fits:
+            raise ValueError(f"it holds {quoted(key, 40)}, with a value that plots do not need")
+        kept[key] = value
+    return kept
 
 
-@dataclass
-class _Drawn:
-    """An element of a drawing, with what is drawn whenever it is drawn: its parts, and what it refers to."""
+def _declarations(style: str) -> dict[str, str]:
+    """The properties of an attribute `style`; a piece that is none is a property without a value."""
+    found: dict[str, str] = {}
+    for piece in filter(None, map(str.strip, style.split(";"))):
+        name, _, value = piece.partition(":")
+        if name.strip() in found:
+            raise ValueError("it says one property twice")
+        found[name.strip()] = value.strip()
+    return found
 
-    name: str = ""
-    parts: list[_Drawn] = field(default_factory=list)
-    uses: list[str] = field(default_factory=list)
-    points: int = 1  # at each of which a marker may be drawn
-    weight: int = 0
-    open: bool = False
 
-    @classmethod
-    def of(cls, attributes: Mapping[str, str]) -> _Drawn:
-        uses = [name for value in attributes.values() for name in _SVG_USED.findall(value)]
-        corners = [attributes[key] for key in ("d", "points") if key in attributes]
-        return cls(
-            name=attributes.get("id", ""),
-            uses=uses + [attributes[key][1:] for key in ("href",) if key in attributes],
-            points=1 + sum(len(_SVG_NUMBER.findall(value)) for value in corners),
-        )
+def _size(text: str) -> float:
+    """Of a length, whatever its unit."""
+    found = _SVG_NUMBER.match(text.strip())
+    return abs(float(found[0])) if found else 0.0
 
-    def weigh(self, named: Mapping[str, _Drawn], depth: int = 0) -> int:
-        """How many elements are drawn in all; each is weighed once. Raises ValueError."""
-        if self.open:
-            raise ValueError("a part of it uses itself")
-        if depth > 4 * DEPTH:
-            raise ValueError("its parts are nested too deep")
-        if not self.weight:
-            self.open = True
-            used = sum(named[name].weigh(named, depth + 1) for name in self.uses if name in named)
-            self.weight = 1 + sum(part.weigh(named, depth + 1) for part in self.parts) + used * self.points
-            self.open = False
-        if self.weight > SVG_DRAWN:
-            raise ValueError("it draws more than it may")
-        return self.weight
+
+def _svg_image(kept: dict[str, str]) -> int:
+    """Puts the picture of an element in a form that is safe; its pixels. Raises ValueError."""
+    head, _, data = kept.get("href", "").partition(",")
+    if not re.fullmatch(r"data:image/(png|jpe?g);base64", head):
+        raise ValueError("it holds a picture that is no PNG or JPEG")
+    kept["href"] = safe_picture(data)
+    _, width, height = _picture_size(base64.b64decode(kept["href"].partition(",")[2]))
+    return width * height
+
+
+def _scale(transform: str) -> float:
+    """How many times longer a line gets, at most."""
+    scale = 1.0
+    for name, text in re.findall(r"([a-z]+)\s*\(([^)]*)\)", transform):
+        given = [abs(float(each)) for each in _SVG_NUMBER.findall(text)]
+        if name in ("scale", "matrix"):
+            scale *= max(given) if name == "scale" else sum(given[:4])
+    return scale
+
+
+def _extent(tag: str, kept: Mapping[str, str]) -> tuple[int, float]:
+    """The corners of a shape, and at least its length. Raises ValueError."""
+    if tag not in ("path", "polyline", "polygon"):
+        of = {key: _size(value) for key, value in kept.items()}
+        round_ = 8 * (of.get("r", 0.0) + of.get("rx", 0.0) + of.get("ry", 0.0))
+        straight = 2 * (of.get("width", 0.0) + of.get("height", 0.0))
+        across = sum(of.get(key, 0.0) for key in ("x1", "x2", "y1", "y2"))
+        return 4, round_ + straight + across
+    corners, length = 0, 0.0
+    at: complex = 0j
+    begun: complex = 0j
+    path = kept.get("d", "") if tag == "path" else f"M{kept.get('points', '')}"
+    for command, text in re.findall(r"([A-DF-Za-df-z])([^A-DF-Za-df-z]*)", path):
+        numbers = [float(each) for each in _SVG_NUMBER.findall(text)]
+        if any(abs(each) > _SVG_FAR for each in numbers):
+            raise ValueError("it goes farther than it may")
+        size, kind = _SVG_ARGUMENTS[command.upper()], command.upper()
+        if kind == "Z":
+            length += abs(begun - at)
+            at, corners = begun, corners + 1
+        for first in range(0, len(numbers) - size + 1, size):
+            given = numbers[first : first + size]
+            base = at if command.islower() else 0j
+            if kind in "HV":
+                kept_part = 0j if command.islower() else complex(0, at.imag) if kind == "H" else at.real
+                points = [base + kept_part + given[0] * (1 if kind == "H" else 1j)]
+            elif kind == "A":
+                points = [base + complex(*given[5:])]
+                length += 7 * (abs(given[0]) + abs(given[1]) + abs(points[0] - at))
+            else:
+                points = [base + complex(*given[i : i + 2]) for i in range(0, size, 2)]
+            for point in points:
+                length += abs(point - at)
+                at = point
+            corners += len(points)
+            if kind == "M" and not first:
+                begun = at
+    return max(1, corners), length
 
 
 def _without_head(text: str) -> bytes:
@@ -365,7 +563,16 @@ _CONTROLS |= {0x2028: "\n", 0x2029: "\n"}
 def plain(text: str) -> str:
     """Text for a page: no control characters, no lone surrogates, no characters that turn the direction."""
     text = text.replace("\r\n", "\n").encode("utf-8", "replace").decode()
-    return text.translate(_CONTROLS)
+    text = text.translate(_CONTROLS)
+    return text if text.isascii() else _marks().sub("\\1\ufffd", text)
+
+
+@cache
+def _marks() -> re.Pattern[str]:
+    """More marks on one letter than any script has: thousands of them keep a browser busy for minutes."""
+    marks = "".join(chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M")
+    marks += "\u200c\u200d"
+    return re.compile(f"([{re.escape(marks)}]{{8}})[{re.escape(marks)}]+")
 
 
 def text_html(text: str) -> str:
@@ -731,8 +938,9 @@ def render_markdown(source: str, pictures: Pictures | None = None) -> tuple[str,
     if len(source) > TEXT_CHARACTERS:
         notes.append(f"only the first {TEXT_CHARACTERS:,} of {len(source):,} characters of a text are shown")
         source = source[:TEXT_CHARACTERS]
+    env = {"steps": min(20_000 + 60 * len(source), pictures.steps_left)}
+    given = env["steps"]
     try:
-        env = {"steps": 20_000 + 60 * len(source)}
         rendered = _markdown().render(source, env)
         if len(rendered) > 4 * HTML_CHARACTERS:
             raise TooMuch("its Markdown becomes too long")
@@ -743,6 +951,8 @@ def render_markdown(source: str, pictures: Pictures | None = None) -> tuple[str,
         notes.append(f"a text is shown as it was typed: {why}")
     except Exception as error:  # a fault in a renderer is no reason to lose a text
         notes.append(f"a text is shown as it was typed: it could not be rendered ({type(error).__name__})")
+    finally:
+        pictures.steps_left -= given - max(0, env["steps"])
     return preformatted(_put_back(source, pictures, 0)), notes
 
 
@@ -760,9 +970,17 @@ def _clean_rendered(rendered: str, pictures: Pictures) -> tuple[str, list[str]]:
 
     def show(found: re.Match[str]) -> str:
         # nh3 leaves the marks alone; in an attribute, such as the text for a picture, they stand for nothing.
-        return _math_html(html.unescape(formulas[int(found[1])]))
+        formula = html.unescape(formulas[int(found[1])])
+        pictures.formulas_left -= 1
+        pictures.formula_characters_left -= len(formula)
+        if min(pictures.formulas_left, pictures.formula_characters_left) >= 0:
+            return _math_html(formula)
+        return f"<code>{_math_html(formula)}</code>"  # in which nothing is typeset
 
-    return tame_math(re.sub("\ue000([0-9]{1,6})\ue001", show, cleaned)), notes
+    shown = re.sub("\ue000([0-9]{1,6})\ue001", show, cleaned)
+    if min(pictures.formulas_left, pictures.formula_characters_left) < 0 and formulas:
+        notes.append("some formulas are shown as they were typed: there are too many of them")
+    return tame_math(shown), notes
 
 
 def preformatted(text: str) -> str:

@@ -446,3 +446,28 @@ def test_no_command_comes_together_when_tags_are_taken_out(gap):
         render_markdown(f"<div>$${text}$$</div>")[0],
     ):
         assert r"\mmlToken" not in cleaned and r"\mml<wbr>Token" not in cleaned
+
+
+@pytest.mark.parametrize(
+    "code", ["a(" * 100_000, " \n" * 30_000 + "x = 1", "x = '" + "<" * 6000 + "'", "a = 1\n" * 4000]
+)
+def test_code_that_costs_too_much_to_highlight_is_shown_whole(code):
+    from bs4 import BeautifulSoup
+
+    page = pages.highlighter()(code)
+    assert page.count("<span") == 1
+    assert BeautifulSoup(page, "html.parser").get_text().strip() == code.strip()
+
+
+def test_a_page_highlights_so_much_and_no_more():
+    show = pages.highlighter()
+    made = [show("x = (1)\n" * 1000) for _ in range(40)]
+    assert made[0].count("<span") > 1000 and made[-1].count("<span") == 1
+    assert sum(each.count("<span") for each in made) < 200_000
+
+
+def test_usual_code_is_highlighted_as_ever():
+    from nbconvert.filters.highlight import Highlight2HTML
+
+    code = "class A:\n\n\n    def f(self):\n        return '<'  # &\n"
+    assert pages.highlighter()(code) == Highlight2HTML(pygments_lexer="python")(code)
