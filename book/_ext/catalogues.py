@@ -9,8 +9,8 @@ messages (context "figure") come from the last build of the book, where that was
 the present extension, and stay as they are where it was not; numbers in them are placeholders, {1}, {2}.
 
 What is not in the catalogues, and stays as it is: code cells and quoted sources with their comments, what cells print
-whose code is shown, display formulas, docstrings on the pages of the package (`api`, `api_graph`, `api_parts`, `api_compared`), and
-the bibliography.
+whose code is shown, display formulas, docstrings on the pages of the package (`api`, `api_graph`, `api_parts`,
+`api_compared`), and the bibliography.
 """
 
 from __future__ import annotations
