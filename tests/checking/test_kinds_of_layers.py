@@ -122,9 +122,7 @@ def test_a_linear_layer_is_a_1x1_convolution_where_the_grid_is_one_pixel() -> No
     assert sentences(asked, yours, torch.randn(2, 4, 6, 5)) == ([], True)
     narrow = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2, bias=False))
     assert sentences(asked, narrow, torch.randn(2, 4, 6, 5)) == (
-        [
-            "The linear layer has 2 channels out instead of 3 channels out and has no bias instead of a bias."
-        ],
+        ["The linear layer has 2 channels out instead of 3 channels out and has no bias instead of a bias."],
         True,
     )
 

@@ -36,9 +36,7 @@ class ShortcutOfTheResidual(nn.Module):
 
 def test_a_shortcut_that_reads_the_residual_is_told_where_the_sum_stops() -> None:
     told = sentences(check("resnet/basic_block", ShortcutOfTheResidual, seed=0))
-    reads = (
-        "The 1×1 convolution reads what batch norm 2 of 3 gives; it is asked to read the block's input."
-    )
+    reads = "The 1×1 convolution reads what batch norm 2 of 3 gives; it is asked to read the block's input."
     assert told[0] == reads
     assert all(each.startswith("It stops at") for each in told[1:]), told
 
