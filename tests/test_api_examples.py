@@ -17,7 +17,8 @@ import pytest
 import torch
 from torch import nn
 
-from casestudies.zoo import VARIANTS, build
+from casestudies.zoo import PUBLISHED, VARIANTS, build
+from casestudies.zoo.pretrained import WEIGHTS
 
 BOOK = Path(__file__).parents[1] / "book"
 PAGES = {
@@ -143,6 +144,25 @@ def test_the_table_of_families_has_the_sides_of_the_images() -> None:
     for _, _, names, _, sides in families():
         images = {VARIANTS[name].image[1:] for name in names}
         assert sorted(images) == [(side, side) for side in sides]
+
+
+def test_the_table_of_weights_has_what_the_package_holds() -> None:
+    head = "| Network | MB | Side | Top-1 error, % |\n| --- | --- | --- | --- |\n"
+    rows = PAGES["api"].partition(head)[2].partition("\n\n")[0].splitlines()
+    table = {cells[0].strip("` "): [float(cell) for cell in cells[1:]] for cells in map(_cells, rows)}
+    assert list(table) == list(WEIGHTS)
+    for name, (size, side, error) in table.items():
+        with torch.device("meta"):
+            state = build(name).state_dict().values()
+        assert size == round(sum(each.nbytes for each in state) / 1e6)
+        assert side == WEIGHTS[name].crop
+        for row in PUBLISHED.get(name, ()):
+            if row.source == "torchvision" and "crop" in row.protocol:
+                assert error == pytest.approx(row.top1, abs=0.051)
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 @pytest.mark.parametrize(("names", "options"), [pytest.param(*row[2:4], id=row[2][0]) for row in families()])
