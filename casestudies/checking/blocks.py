@@ -2793,6 +2793,13 @@ def _explain(
     """Names the mistakes and shows what differs; whether anything was found."""
     reference = part.reference
     assert isinstance(reference, Reference)
+    cut = [
+        seen
+        for seen, found in zip(observations, compared, strict=True)
+        if seen.regrouped and found.keys() & VALUES and _as_many_numbers(seen, factory)
+    ]
+    for seen in cut[:1]:  # seen to be wrong in the layout that its weights were found in
+        seen.idle = seen.idle or _idle_numbers(subject, seen, factory)
     # Of a layer whose numbers are in part another one's, the smallest edit says something else.
     idle = any(seen.idle for seen in observations)
     shown = [] if idle else confirmed_differences(subject, factory, observations, differences, report)
@@ -3157,7 +3164,8 @@ def _other_later(subject: Subject, observations: Sequence[Observation], seed: in
     seen = min(observations, key=lambda seen: (seen.large, seen.size))
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     run = messages.Run(tuple(given), training=False, handle=seen.handle)
-    requests: dict[str, OneRequest] = {"load": messages.Load(_own_state(seen), seen.handle)}
+    # The weights that it had in that run, in whatever layout they are seen now.
+    requests: dict[str, OneRequest] = {"load": messages.Load(handle=seen.handle)}
     requests |= {f"run {k}": run for k in range(1 if seen.large else Dice(seed).integer(1, LATER))}
     last = list(in_turn(subject, requests).values())[-1]
     before = asked(seen.evaluation).output
