@@ -488,14 +488,8 @@ def _reads(arguments: tuple[tuple[str, Argument], ...]) -> list[int]:
 
 # ----------------------------------------------------------------------------- many ways to ask for one operation
 
-COUNTED = {
-    "dim",
-    "dims",
-    "dim0",
-    "dim1",
-    "dim2",
-    "dimension",
-}  # arguments that count dimensions, below 0 from behind
+# Arguments that count dimensions, below 0 from behind.
+COUNTED = {"dim", "dims", "dim0", "dim1", "dim2", "dimension"}
 WIDENED = {"unsqueeze", "stack", "cat", "diag_embed"}  # they count those of the result
 REDUCTIONS = set("mean sum amax amin prod var std var_mean std_mean logsumexp any all norm".split())
 UNORDERED = {*REDUCTIONS, "linalg_vector_norm", "flip", "squeeze"}  # the order of dimensions says nothing

@@ -129,15 +129,10 @@ REPEATS, FIRST_REPEATS = 16, 2  # of a block that draws random numbers
 # Of all parameters, where it is not to matter which of them stands for which; drawn, and of both signs. In parts of
 # 4096, so that float32 holds them exactly.
 EQUAL_NUMBERS = 800, 1600
-SPREADS = (
-    (-6.0, -4.5),
-    (-3.0, -2.0),
-    (-1.0, -0.3),
-)  # powers of ten between which numbers that are nearly equal lie
-FILLINGS, DRAWN_BESIDE = (
-    3,
-    10,
-)  # of each spread: of the student's block, and of a candidate, to know what is usual
+# Powers of ten between which numbers that are nearly equal lie.
+SPREADS = ((-6.0, -4.5), (-3.0, -2.0), (-1.0, -0.3))
+# Of each spread: of the student's block, and of a candidate, to know what is usual.
+FILLINGS, DRAWN_BESIDE = 3, 10
 FAR_OUT = 3.0  # times as far from a candidate's mean as any of its own
 LATER = 4  # calls at most after all others
 LONGEST_VECTOR = 4096  # numbers of a vector that is surely none of many weights
@@ -519,7 +514,7 @@ def trace(subject: Subject, observations: Iterable[Observation]) -> None:
     waiting = [seen for seen in observations if seen.built is not None]
     requests: list[OneOrSeries] = []
     for seen in waiting:
-        given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+        given = _given_to(seen)
         if seen.large and seen.single is not None:  # one image tells as much as several
             given = [x[:1] for x in given]
         run = messages.Run(tuple(given), training=False, trace=True, handle=seen.handle)
@@ -1459,7 +1454,7 @@ def _filled(
     subject: Subject, seen: Observation, fillings: Sequence[tuple[float, float]], dice: Dice
 ) -> list[Answer | None]:
     """What the block gives with each of the fillings; it has its own weights again."""
-    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    given = _given_to(seen)
     parameters = {each.name for each in asked(seen.built).parameters}
     own = _own_state(seen)
     answers: list[Answer | None] = []
@@ -1531,6 +1526,7 @@ def _idle_numbers(subject: Subject, seen: Observation, factory: Callable[..., nn
 
 
 def _given_to(seen: Observation) -> list[Tensor]:
+    """Its inputs in the precision in which it runs."""
     return seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
 
 
@@ -1674,7 +1670,7 @@ def _recorded_plainly(subject: Subject, factory: Callable[..., nn.Module], seen:
 
 def _recording(seen: Observation, training: bool) -> messages.Series:
     fresh = Dice(seen.handle + 1)
-    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    given = _given_to(seen)
     others = tuple(x + fresh.normal(*x.shape).to(x.dtype) if x.is_floating_point() else x for x in given)
     record = messages.Record(others, training, handle=seen.handle)
     if seen.evaluation is None:
@@ -2950,7 +2946,7 @@ def _unseen(subject: Subject, observations: list[Observation], compared: list[di
     seen = first[0]
     if all(slot.used for slot in seen.slots if slot.kind == "parameter"):
         return None
-    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    given = _given_to(seen)
     run = messages.Run(tuple(given), training=False, cotangent=seen.cotangent, trace=True, handle=seen.handle)
     ran = in_turn(subject, {"load": messages.Load(handle=seen.handle), "run": run}).get("run")
     if not isinstance(ran, Ran) or not ran.parameter_gradients:
@@ -3162,7 +3158,7 @@ def _other_later(subject: Subject, observations: Sequence[Observation], seed: in
     """The smallest of some cases, where a block that was right in them gives other values once all has been asked,
     after a few calls more: it counts them."""
     seen = min(observations, key=lambda seen: (seen.large, seen.size))
-    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    given = _given_to(seen)
     run = messages.Run(tuple(given), training=False, handle=seen.handle)
     # The weights that it had in that run, in whatever layout they are seen now.
     requests: dict[str, OneRequest] = {"load": messages.Load(handle=seen.handle)}
@@ -3178,7 +3174,7 @@ def _runs_of_a_new_one(
     """What a block gives for an input, by mode, which was built like that of a case and has its weights. Where it
     draws random numbers, as two equal runs show, there is none."""
     given = deepcopy((list(seen.case.args), seen.case.kwargs))
-    images = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    images = _given_to(seen)
 
     def run(second_one: bool, training: bool) -> messages.Run:
         inputs = [second(x) if second_one else x.clone() for x in images]
@@ -3785,7 +3781,7 @@ def show_differences(shown: list[Shown], name: str, report: Report) -> None:
 def _difference_in(
     subject: Subject, factory: Callable[..., nn.Module], seen: Observation, work: Work
 ) -> Comparison | None:
-    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    given = _given_to(seen)
     plan = plan_asked(factory, seen.case)
     common = seen.common if seen.large else None
     before: set[tuple[str, str]] = set()
@@ -3867,7 +3863,7 @@ def _in_evaluation_only(
     if kinds - Counter(each.kind for each in layers):
         return {}  # it is said in other words there
     only = [each for each in layers if not kinds[each.kind] and not by_nature(each)]
-    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    given = _given_to(seen)
     common = seen.common if seen.large else None
     done = carried_out(graph, given, seen.state, common) if only else None
     if not only or not confirmed(Traced(graph, seen.training, True), done):
@@ -3920,7 +3916,7 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
         return ""
     module = build(factory, seen.case)
     matching = next(iter(seen.matchings(plan_asked(factory, seen.case).slots)), None)
-    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    given = _given_to(seen)
     if matching is None or isinstance(subject(messages.Load(handle=seen.handle)), Failed):
         return ""
     answer = subject(messages.Run(tuple(given), training=False, record=True, handle=seen.handle))

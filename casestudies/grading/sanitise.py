@@ -137,12 +137,7 @@ class Pictures:
 
     def take(self, data: bytes | str) -> str:
         """A data URI, counted. Raises ValueError."""
-        uri = safe_picture(data)
-        if self.count_left < 1 or len(uri) > self.bytes_left:
-            raise ValueError("the pictures of this notebook take more space than they may")
-        self.count_left -= 1
-        self.bytes_left -= len(uri)
-        return uri
+        return self._counted(safe_picture(data))
 
     def find(self, address: str) -> str:
         """A data URI for an address in a text. Raises ValueError: why there is none."""
@@ -187,7 +182,9 @@ class Pictures:
         raise ValueError("it was not handed in")
 
     def take_svg(self, text: str) -> str:
-        uri = svg_uri(safe_svg(text))
+        return self._counted(svg_uri(safe_svg(text)))
+
+    def _counted(self, uri: str) -> str:
         if self.count_left < 1 or len(uri) > self.bytes_left:
             raise ValueError("the pictures of this notebook take more space than they may")
         self.count_left -= 1
@@ -212,9 +209,8 @@ _WORDS = r"[\w-]{1,30}(?: [\w-]{1,30}){0,5}"
 _FONTS = r"[\w\s,.'\"%-]{1,400}"
 _REFERENCE = r"none|url\(['\"]?#([\w.:-]{1,100})['\"]?\)"
 _SVG_PROPERTIES: dict[str, str] = {
-    **dict.fromkeys(
-        "fill stroke".split(), f"{_COLOUR}|{_REFERENCE}"
-    ),  # to a gradient: there is no other paint
+    # To a gradient: there is no other paint.
+    **dict.fromkeys("fill stroke".split(), f"{_COLOUR}|{_REFERENCE}"),
     **dict.fromkeys("color background background-color stop-color".split(), _COLOUR),
     **dict.fromkeys(
         "opacity fill-opacity stroke-opacity stop-opacity stroke-miterlimit line-height".split(), _N
@@ -273,9 +269,8 @@ class _Drawing:
         self.open_tags: list[str] = []
         self.style: list[str] = []  # the text of a style: looked at as a whole
         self.skipped = 0  # depth within metadata, which draw nothing
-        self.shapes: dict[
-            str, tuple[int, float, float, float]
-        ] = {}  # of each that can be used, what it costs
+        # Of each that can be used, what it costs.
+        self.shapes: dict[str, tuple[int, float, float, float]] = {}
         self.clips: dict[str, int] = {}  # corners of each
         self.clipping: list[str] = []  # what is cut
         # What the parts of an element have of it: how much longer lines get, their width, and the height of letters.
